@@ -1,0 +1,2 @@
+//! The binary `lambent`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The HTTP data plane: accept, route, hand over, stream back

@@ -1,0 +1,1 @@
+//! The Lambda service: functions, versions, aliases, URLs, concurrency, invoke

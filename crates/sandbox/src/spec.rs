@@ -1,0 +1,156 @@
+//! What one sandbox is, as a value: the whole isolation policy of an instance, printable as JSON
+//! (`lambent describe --isolation`) and the only thing the broker acts on.
+//!
+//! A `Spec` resolves no names: every path in it is absolute, and what is not in it is not there.
+
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything the broker needs to make one sandbox and start one program in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Host name inside.
+    pub hostname: String,
+    /// What the read-only root is composed of, in mount order. Everything else is absent.
+    pub mounts: Vec<Mount>,
+    /// Bytes of the writable `/tmp`, on disk and not charged to memory.
+    pub tmp_bytes: u64,
+    /// The program.
+    pub process: Process,
+    /// What it may use.
+    pub limits: Limits,
+    /// How `listen()` is treated.
+    pub listen: Listen,
+    /// A listener to open inside for the server, for the Runtime API (`127.0.0.1:9001`).
+    pub server_listener: Option<SocketAddrV4>,
+    /// The layers of isolation; all on, except in tests and in the reduced mode.
+    pub layers: Layers,
+}
+
+/// One thing that is visible inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Mount {
+    /// A directory or file of the host, read-only, without set-uid and devices.
+    ReadOnly {
+        /// Path on the host.
+        source: PathBuf,
+        /// Path inside.
+        target: PathBuf,
+    },
+    /// A symbolic link.
+    Link {
+        /// What it points at.
+        to: PathBuf,
+        /// Path inside.
+        target: PathBuf,
+    },
+    /// A small file with this text.
+    File {
+        /// Its content.
+        text: String,
+        /// Path inside.
+        target: PathBuf,
+    },
+}
+
+/// The program that is started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// Program and arguments; the program is an absolute path inside.
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub environment: Vec<(String, String)>,
+    /// Working directory inside.
+    pub directory: PathBuf,
+}
+
+/// Limits that the kernel enforces on the whole process tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of memory, page cache of its own files included; swap is off.
+    pub memory_bytes: u64,
+    /// Most CPU time per second of wall time, in thousandths of a CPU.
+    pub cpu_millis: u32,
+    /// Share of a busy machine, relative to other sandboxes (1 to 10000; 100 is usual).
+    pub cpu_weight: u32,
+    /// Most processes and threads.
+    pub pids: u32,
+    /// Most open files per process.
+    pub open_files: u32,
+}
+
+/// What happens when something inside calls `listen()`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Listen {
+    /// The kernel does as it always does; nobody is told.
+    Ordinary,
+    /// The server is told the exact socket address, once the socket accepts connections.
+    Notify,
+}
+
+/// Which layers of isolation are on. Turning one off is for tests (the positive control of an attack)
+/// and for the reduced mode, which says so loudly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, printed by name")]
+pub struct Layers {
+    /// Own mount namespace with a composed read-only root. Off: the host's root.
+    pub root: bool,
+    /// Own user namespace and an unprivileged id.
+    pub user: bool,
+    /// Own pid namespace with our init as pid 1.
+    pub pid: bool,
+    /// Own network namespace with nothing but loopback.
+    pub network: bool,
+    /// Own IPC namespace.
+    pub ipc: bool,
+    /// Own UTS namespace.
+    pub uts: bool,
+    /// Own cgroup namespace.
+    pub cgroup: bool,
+    /// cgroup limits.
+    pub limits: bool,
+    /// No capability in any set, and no way to gain one.
+    pub capabilities: bool,
+    /// The system call filter.
+    pub seccomp: bool,
+}
+
+// === impl Layers ===
+
+impl Layers {
+    /// Every layer on: what every function gets.
+    pub const ALL: Self = Self {
+        root: true,
+        user: true,
+        pid: true,
+        network: true,
+        ipc: true,
+        uts: true,
+        cgroup: true,
+        limits: true,
+        capabilities: true,
+        seccomp: true,
+    };
+
+    /// The reduced mode: a process with limits of its own and nothing else.
+    pub const PROCESS: Self = Self {
+        root: false,
+        user: false,
+        pid: false,
+        network: false,
+        ipc: false,
+        uts: false,
+        cgroup: false,
+        limits: false,
+        capabilities: true,
+        seccomp: false,
+    };
+}

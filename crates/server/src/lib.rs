@@ -1,0 +1,1 @@
+//! Config, wiring, drain and telemetry of a Lambent server

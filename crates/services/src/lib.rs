@@ -1,0 +1,1 @@
+//! The companion services that functions need around them

@@ -1,0 +1,1 @@
+//! Keeps records, blobs, unpacked code and logs on disk, durably

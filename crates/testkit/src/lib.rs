@@ -1,0 +1,1 @@
+//! A real Lambent server in a temporary world, for tests

@@ -1,0 +1,1 @@
+//! Turns a function version into instances and leases them
