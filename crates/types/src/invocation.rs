@@ -95,6 +95,9 @@ pub trait Dispatch: Send + Sync + 'static {
 
     /// Passes an HTTP request. A handler gets it as a payload of format 2.0.
     ///
+    /// The target is in origin form. The request's extensions carry its [`RequestId`] and the client's
+    /// `std::net::SocketAddr`; forwarding headers are already set and hop-by-hop headers removed.
+    ///
     /// The answer's body may still be arriving when the future is done. Failures of the function come
     /// back as `Err(Unserved::Failed)` before the head of the answer, and break the body after it.
     fn serve(
