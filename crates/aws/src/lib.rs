@@ -1,1 +1,24 @@
-//! The AWS wire: routing, error shapes, request ids
+//! The AWS wire: which service and operation a request means, and how answers and errors are spelled.
+//!
+//! A [`Router`] holds one [`Service`] per AWS API and takes any request that reaches the AWS port. It
+//! finds the service ([`scope`], path or target header), matches the operation ([`route`]), reads the
+//! body under the operation's limit ([`intake`]) and renders whatever comes back ([`respond`]).
+//!
+//! No business logic and no storage. Signatures are not verified yet: [`scope::Scope`] is read and
+//! handed to the service, which is where verification will attach.
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod intake;
+pub mod respond;
+pub mod route;
+pub mod router;
+pub mod scope;
+pub mod service;
+
+pub use error::Error;
+pub use router::Router;
+pub use service::{Protocol, Request, Service};
+
+/// What a service's operation answers with.
+pub type Response = http::Response<types::body::Body>;
