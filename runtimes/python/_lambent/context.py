@@ -1,0 +1,85 @@
+"""The `context` argument of a Lambda handler, and whose request it is that code is running for."""
+
+import os
+import time
+from contextvars import ContextVar
+
+# The request that is being handled: per task where tasks are concurrent (ASGI).
+_of_task = ContextVar("lambent_request_id", default=None)
+# The same for threads the handler started, which do not inherit the variable.
+_of_process = None
+
+
+class Identity:
+    """Who called, where Cognito is in front. Always empty here."""
+
+    __slots__ = ("cognito_identity_id", "cognito_identity_pool_id")
+
+    def __init__(self):
+        self.cognito_identity_id = None
+        self.cognito_identity_pool_id = None
+
+    def __repr__(self):
+        return "CognitoIdentity([cognito_identity_id=None,cognito_identity_pool_id=None])"
+
+
+class Client:
+    """The `client` part of a mobile application's client context."""
+
+    __slots__ = ("installation_id", "app_title", "app_version_name", "app_version_code", "app_package_name")
+
+    def __init__(self, values):
+        for name in self.__slots__:
+            setattr(self, name, values.get(name))
+
+
+class ClientContext:
+    """What a mobile application says of itself: `custom`, `env` and `client`."""
+
+    __slots__ = ("custom", "env", "client")
+
+    def __init__(self, values):
+        self.custom = values.get("custom")
+        self.env = values.get("env")
+        self.client = Client(values["client"]) if isinstance(values.get("client"), dict) else None
+
+
+class Context:
+    """One invocation, as a handler sees it."""
+
+    def __init__(self, request_id, deadline_ms, arn, client_context):
+        environment = os.environ.get
+        self.aws_request_id = request_id
+        self.log_group_name = environment("AWS_LAMBDA_LOG_GROUP_NAME")
+        self.log_stream_name = environment("AWS_LAMBDA_LOG_STREAM_NAME")
+        self.function_name = environment("AWS_LAMBDA_FUNCTION_NAME")
+        self.memory_limit_in_mb = environment("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        self.function_version = environment("AWS_LAMBDA_FUNCTION_VERSION")
+        self.invoked_function_arn = arn
+        self.client_context = ClientContext(client_context) if isinstance(client_context, dict) else None
+        self.identity = Identity()
+        self._deadline_ms = deadline_ms
+
+    def get_remaining_time_in_millis(self):
+        """Milliseconds until the invocation times out, never negative."""
+        return max(self._deadline_ms - int(time.time() * 1000), 0)
+
+    def log(self, message):
+        """Writes to the log, as in the first version of AWS's runtime."""
+        print(message, end="")
+
+    def __repr__(self):
+        fields = ",".join(f"{name}={value}" for name, value in vars(self).items() if not name.startswith("_"))
+        return f"LambdaContext([{fields}])"
+
+
+def enter(request_id):
+    """Says that what runs from here on belongs to this request."""
+    global _of_process
+    _of_process = request_id
+    _of_task.set(request_id)
+
+
+def request_id():
+    """The request that the calling code runs for, or None during init."""
+    return _of_task.get() or _of_process
