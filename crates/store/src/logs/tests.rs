@@ -1,0 +1,1 @@
+//! What logs keep, drop and find again.
