@@ -18,5 +18,5 @@ mod sqlite;
 
 pub use artifacts::{Artifact, Artifacts};
 pub use logs::Logs;
-pub use open::{OpenError, Options, Store};
+pub use open::{Claim, OpenError, Options, Store};
 pub use records::Records;

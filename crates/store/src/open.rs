@@ -1,6 +1,8 @@
 //! Opening a store: the one place that says why a data directory cannot be used.
 //!
-//! [`Store::open`] blocks, starts two threads (the writers of records and of logs) and needs no runtime.
+//! [`Claim::take`] takes the directory and starts nothing, so that a server can still give up privileges
+//! for its whole process; [`Claim::open`] then starts two threads (the writers of records and of logs).
+//! [`Store::open`] does both. All block and need no runtime.
 //! The directory stays locked until the store and every part handed out have been dropped; dropping the
 //! last one waits until what was queued is written.
 
@@ -25,6 +27,10 @@ pub struct Options {
     /// Keep everything in a private temporary directory that is removed with the store.
     pub ephemeral: bool,
 }
+
+/// A data directory that is taken and usable, but not read yet.
+#[derive(Debug)]
+pub struct Claim(Arc<DataDirectory>);
 
 /// An open store.
 #[derive(Clone)]
@@ -122,19 +128,34 @@ pub enum OpenError {
     Thread(#[source] io::Error),
 }
 
-// === impl Store ===
+// === impl Claim ===
 
-impl Store {
-    /// Opens a store, making the directory or bringing its schema up to date where needed.
+impl Claim {
+    /// Takes a data directory, making it if need be.
     ///
     /// # Errors
-    /// [`OpenError`] when the directory is in use, newer, full, not writable or damaged.
-    pub fn open(options: Options) -> Result<Self, OpenError> {
+    /// [`OpenError`] when the directory is in use, full, not writable or somebody else's.
+    pub fn take(options: Options) -> Result<Self, OpenError> {
         let Options { directory, ephemeral } = options;
-        let directory = Arc::new(match ephemeral {
+        let directory = match ephemeral {
             true => DataDirectory::ephemeral()?,
             false => DataDirectory::take(&directory)?,
-        });
+        };
+        Ok(Self(Arc::new(directory)))
+    }
+
+    /// The data directory, for those who keep things of their own in it.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Opens what is in it, bringing its schema up to date where needed.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it is newer, full or damaged.
+    pub fn open(self) -> Result<Store, OpenError> {
+        let Self(directory) = self;
         let database = |name: &str, full, steps| {
             let path = directory.path().join(name);
             let database = Database::file(&path, directory.durability, full, steps);
@@ -147,7 +168,7 @@ impl Store {
             .durability
             .sync_directory(directory.path())
             .map_err(|source| OpenError::from_io(directory.path(), source))?;
-        Ok(Self {
+        Ok(Store {
             records: Arc::new(
                 Sqlite::start(&records, records_writer, Some(Arc::clone(&directory)))
                     .map_err(OpenError::Thread)?,
@@ -157,6 +178,18 @@ impl Store {
                 .map_err(OpenError::Thread)?,
             directory,
         })
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Opens a store, making the directory or bringing its schema up to date where needed.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the directory is in use, newer, full, not writable or damaged.
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        Claim::take(options)?.open()
     }
 
     /// The data directory, for those who keep things of their own in it.
