@@ -31,5 +31,6 @@ export function logLine(title, error, head) {
   const own = typeof error === "object" && error !== null ? { ...error } : {};
   delete own.stackTrace;
   delete own.name;
-  return [title, JSON.stringify({ errorType: head.error_type, errorMessage: head.message, ...own, stack: head.stack_trace })];
+  const values = { errorType: head.error_type, errorMessage: head.message, ...own, stack: head.stack_trace };
+  return [`${title}\t${JSON.stringify(values)}`];
 }

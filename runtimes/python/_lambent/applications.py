@@ -140,10 +140,10 @@ def _kind_by_framework(value):
 def _view_of(named):
     """The Flask application that has the named function as a view, if there is one."""
     for name, application in list(vars(named.module).items()):
-        views = getattr(application, "view_functions", None)
-        if not isinstance(views, dict) or kind_of(application) is None:
+        # Asked of the type: proxies like `flask.request` raise when they are asked outside a request.
+        if not hasattr(type(application), "add_url_rule") or kind_of(application) is None:
             continue
-        for endpoint, view in views.items():
+        for endpoint, view in getattr(application, "view_functions", {}).items():
             if view is named.value or getattr(view, "__wrapped__", None) is named.value:
                 return _serve_view(named, name, application, endpoint)
     return None

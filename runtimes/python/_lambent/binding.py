@@ -8,12 +8,14 @@ no security boundary: a program that asks the kernel directly is not stopped.
 
 import functools
 import os
+from weakref import WeakValueDictionary
 
 from . import imports
 
 _ANY_OR_LOOPBACK = {"", "0.0.0.0", "localhost", "::", "::1", "0:0:0:0:0:0:0:0", "0:0:0:0:0:0:0:1"}
 
-_bound_ports = set()
+# Sockets of this process by the port they are bound to; those that are closed count no more.
+_bound = WeakValueDictionary()
 
 
 def prepare(on_listen=None):
@@ -35,22 +37,23 @@ def _cover(address, on_listen, module):
         elif self.family == inet6 and _is_ours(name[0]):
             return _bind_mapped(self, name)
         original.bind(self, name)
-        if self.family == inet:
-            _bound_ports.add(self.getsockname()[1])
+        _remember(self)
 
     def _bind_mapped(self, name):
-        self.setsockopt(module.IPPROTO_IPV6, module.IPV6_V6ONLY, 0)
-        try:
-            original.bind(self, (f"::ffff:{address}", *name[1:]))
-            _bound_ports.add(self.getsockname()[1])
-        except OSError:
-            if name[1] not in _bound_ports:
-                raise
+        if name[1] and _is_bound(name[1]):
             # The same server has just bound the IPv4 side of the pair; this one need not be reached.
             original.bind(self, ("::1", 0))
+            return
+        self.setsockopt(module.IPPROTO_IPV6, module.IPV6_V6ONLY, 0)
+        original.bind(self, (f"::ffff:{address}", *name[1:]))
+        _remember(self)
+
+    def _remember(self):
+        if self.family in (inet, inet6):
+            _bound[self.getsockname()[1]] = self
 
     def follow(self, name):
-        if self.family == inet and _is_ours(name[0]) and name[1] in _bound_ports:
+        if self.family == inet and _is_ours(name[0]) and _is_bound(name[1]):
             return (address, *name[1:])
         return name
 
@@ -64,7 +67,8 @@ def _cover(address, on_listen, module):
         original.listen(self, *backlog)
         if on_listen is not None and self.type == stream and self.family in (inet, inet6):
             host, port = self.getsockname()[:2]
-            on_listen(host.replace("::ffff:", ""), port)
+            if host != "::1":
+                on_listen(host.replace("::ffff:", ""), port)
 
     for method in (bind, connect, connect_ex, listen):
         setattr(module.socket, method.__name__, method)
@@ -72,3 +76,8 @@ def _cover(address, on_listen, module):
 
 def _is_ours(host):
     return isinstance(host, str) and (host in _ANY_OR_LOOPBACK or host.startswith("127."))
+
+
+def _is_bound(port):
+    known = _bound.get(port)
+    return known is not None and known.fileno() >= 0
