@@ -8,6 +8,7 @@ sends; a Cancel is `http.disconnect`, and from then on the application's `send` 
 import asyncio
 import signal
 import socket
+import sys
 from urllib.parse import unquote
 
 from . import context, faults, frames
@@ -23,7 +24,12 @@ class StartupFailed(Exception):
 
 def serve(descriptor, application, ready):
     """Runs until the server goes. Raises `StartupFailed`."""
-    asyncio.run(_serve(descriptor, application, ready))
+    serving = _serve(descriptor, application, ready)
+    if sys.version_info < (3, 10):
+        # Locks and events that the module made at import belong to the default loop there.
+        asyncio.get_event_loop().run_until_complete(serving)
+    else:
+        asyncio.run(serving)
 
 
 async def _serve(descriptor, application, ready):
