@@ -24,6 +24,8 @@ use tokio_util::task::TaskTracker;
 use types::body::Body;
 use types::invocation::Boxed;
 
+use crate::leftover;
+
 /// How long accepting rests after the kernel refused a connection for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -181,8 +183,16 @@ impl Connection {
             let asked = Arc::clone(&asked);
             move |request: http::Request<Incoming>| {
                 asked.store(true, Ordering::Relaxed);
-                let response = handler.handle(prepared(request, peer));
-                async move { Ok::<_, Infallible>(response.await) }
+                let (request, leftover) = leftover::keep(prepared(request, peer));
+                let response = handler.handle(request);
+                async move {
+                    let response = response.await;
+                    let status = response.status();
+                    if status.is_client_error() || status.is_server_error() {
+                        leftover::discard(leftover).await;
+                    }
+                    Ok::<_, Infallible>(response)
+                }
             }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

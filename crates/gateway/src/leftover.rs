@@ -1,8 +1,9 @@
-//! Keeps hold of a request's body that a function did not read.
+//! Keeps hold of a request's body that was refused before it was read.
 //!
 //! [`keep`] wraps the body; when the wrapper is dropped before its end, the rest comes back through
 //! [`Leftover`]. [`discard`] then reads it away, bounded in bytes and time. Without this a client that
-//! is still sending sees its connection reset before it can read the refusal.
+//! is still sending sees its connection reset before it can read the refusal. A client that asks first
+//! (`Expect: 100-continue`) sends nothing more once refused, so nothing is kept of it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -67,6 +68,9 @@ impl Drop for Kept {
 /// Wraps a request's body so that what stays unread can be had back.
 pub(crate) fn keep(request: http::Request<Body>) -> (http::Request<Body>, Leftover) {
     let (back, leftover) = oneshot::channel();
+    if request.headers().contains_key(http::header::EXPECT) {
+        return (request, leftover);
+    }
     let request = request.map(|body| Kept { body: Some(body), back: Some(back) }.boxed_unsync());
     (request, leftover)
 }

@@ -13,7 +13,6 @@ use types::routing::Table;
 
 use crate::connections::Handler;
 use crate::forward;
-use crate::leftover;
 use crate::metrics::Metrics;
 use crate::rescue::{self, Context, Error};
 use crate::route;
@@ -82,14 +81,8 @@ impl Service {
         forward::strip_hop_by_hop(request.headers_mut());
         forward::set_forwarding(&mut request, &host, context.peer);
 
-        // The function may refuse before it has read the body. A client that is still sending would
-        // then see its connection reset instead of the reason, so the rest is read and thrown away.
-        let (request, leftover) = leftover::keep(request);
-        let served = self.dispatch.serve(version, request).await;
-        if served.is_err() {
-            leftover::discard(leftover).await;
-        }
-        Ok(served?)
+        // From here on the worker owns it: queue, instance, body.
+        Ok(self.dispatch.serve(version, request).await?)
     }
 }
 
