@@ -17,7 +17,8 @@ const EXTENSIONS = ["", ".js", ".mjs", ".cjs"];
 /** The handler function. Throws `Fault`, or what the module throws. */
 export async function load(root, handler) {
   if (handler.includes("..")) {
-    throw new Fault("Runtime.MalformedHandlerName", `'${handler}' is not a valid handler name. Use absolute paths when specifying root directories in handler names.`);
+    const advice = "Use absolute paths when specifying root directories in handler names.";
+    throw new Fault("Runtime.MalformedHandlerName", `'${handler}' is not a valid handler name. ${advice}`);
   }
   const parts = /^([^.]*)\.(.*)$/.exec(basename(handler));
   if (parts === null) throw new Fault("Runtime.MalformedHandlerName", "Bad handler");

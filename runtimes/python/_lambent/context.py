@@ -8,6 +8,15 @@ from contextvars import ContextVar
 _of_task = ContextVar("lambent_request_id", default=None)
 # The same for threads the handler started, which do not inherit the variable.
 _of_process = None
+# What is the same for every invocation of an instance: attribute and variable.
+_FROM_ENVIRONMENT = (
+    ("log_group_name", "AWS_LAMBDA_LOG_GROUP_NAME"),
+    ("log_stream_name", "AWS_LAMBDA_LOG_STREAM_NAME"),
+    ("function_name", "AWS_LAMBDA_FUNCTION_NAME"),
+    ("memory_limit_in_mb", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"),
+    ("function_version", "AWS_LAMBDA_FUNCTION_VERSION"),
+)
+_read_constants = []
 
 
 class Identity:
@@ -48,13 +57,9 @@ class Context:
     """One invocation, as a handler sees it."""
 
     def __init__(self, request_id, deadline_ms, arn, client_context):
-        environment = os.environ.get
         self.aws_request_id = request_id
-        self.log_group_name = environment("AWS_LAMBDA_LOG_GROUP_NAME")
-        self.log_stream_name = environment("AWS_LAMBDA_LOG_STREAM_NAME")
-        self.function_name = environment("AWS_LAMBDA_FUNCTION_NAME")
-        self.memory_limit_in_mb = environment("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-        self.function_version = environment("AWS_LAMBDA_FUNCTION_VERSION")
+        for name, value in _constants():
+            setattr(self, name, value)
         self.invoked_function_arn = arn
         self.client_context = ClientContext(client_context) if isinstance(client_context, dict) else None
         self.identity = Identity()
@@ -71,6 +76,12 @@ class Context:
     def __repr__(self):
         fields = ",".join(f"{name}={value}" for name, value in vars(self).items() if not name.startswith("_"))
         return f"LambdaContext([{fields}])"
+
+
+def _constants():
+    if not _read_constants:
+        _read_constants.extend((name, os.environ.get(variable)) for name, variable in _FROM_ENVIRONMENT)
+    return _read_constants
 
 
 def enter(request_id):

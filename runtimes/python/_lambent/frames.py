@@ -26,6 +26,8 @@ LONGEST_FRAME = 64 * 1024 * 1024
 # What a longer body is cut into, so that the server can pass on the first part early.
 LONGEST_CHUNK = 1024 * 1024
 
+# Below malloc's threshold for mapping fresh pages, which would cost more than the read.
+_READ = 65536
 _PREFIX = Struct(">IBII")
 # What follows the length field and comes before the head.
 _FIXED = _PREFIX.size - 4
@@ -111,7 +113,7 @@ class Connection:
 
     def _read(self):
         try:
-            data = os.read(self.descriptor, 262144)
+            data = os.read(self.descriptor, _READ)
         except ConnectionResetError:
             return False
         self._decoder.feed(data)
