@@ -46,14 +46,18 @@ async def _serve(descriptor, application, ready):
     await lifespan.stop()
 
 
-class _Server(asyncio.Protocol):
-    """The frames' side: cuts frames, starts a task for each Request, and holds back writers."""
+class _Server(asyncio.BufferedProtocol):
+    """The frames' side: cuts frames, starts a task for each Request, and holds back writers.
+
+    It brings its own buffer, because a plain protocol gets a newly mapped 256 KiB for each read.
+    """
 
     def __init__(self, application, state):
         self.gone = asyncio.Event()
         self._application = application
         self._state = state
         self._decoder = frames.Decoder()
+        self._buffer = memoryview(bytearray(65536))
         self._running = {}
         self._writable = asyncio.Event()
         self._writable.set()
@@ -62,8 +66,11 @@ class _Server(asyncio.Protocol):
     def connection_made(self, transport):
         self._transport = transport
 
-    def data_received(self, data):
-        self._decoder.feed(data)
+    def get_buffer(self, sizehint):
+        return self._buffer
+
+    def buffer_updated(self, nbytes):
+        self._decoder.feed(self._buffer[:nbytes])
         while (frame := self._decoder.next()) is not None:
             self._accept(*frame)
 
