@@ -9,10 +9,10 @@ use std::io::{Cursor, Read};
 
 use bytes::Bytes;
 use types::limits::Limits;
-use zip::ZipReadOptions;
 use zip::read::{Config, ZipFileEntry};
 use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
+use zip::{CompressionMethod, ZipReadOptions};
 
 use super::Error;
 use super::links::{self, Links};
@@ -110,6 +110,11 @@ impl Planner<'_> {
         let Some(path) = normalise(&name)? else { return Ok(()) };
         if entry.encrypted() {
             return Err(unreadable(&name, "it is encrypted: make the zip without a password"));
+        }
+        let compression = entry.compression();
+        if !matches!(compression, CompressionMethod::Stored | CompressionMethod::Deflated) {
+            let reason = format!("its compression is {compression:?}: make the zip with deflate");
+            return Err(unreadable(&name, &reason));
         }
         match kind(&entry, &name)? {
             Kind::Directory => self.add_directory(&path, &name)?,
@@ -219,25 +224,13 @@ fn kind(entry: &ZipFileEntry<'_>, name: &str) -> Result<Kind, Error> {
 
 fn link_target(entry: ZipFileEntry<'static>, name: &str, bytes: &Bytes) -> Result<String, Error> {
     let mut content = Cursor::new(bytes.clone());
-    let file = entry
-        .with_reader(&mut content, ZipReadOptions::new())
-        .map_err(|error| unreadable_entry(name, error))?;
+    let file = entry.with_reader(&mut content, ZipReadOptions::new()).map_err(not_a_zip)?;
     let mut target = String::new();
     let read = file.take(MAX_TARGET + 1).read_to_string(&mut target);
     if read.is_err() || target.is_empty() || target.len() as u64 > MAX_TARGET || target.contains('\0') {
         return Err(unreadable(name, "its link's target is not a path: make the zip with zip -y"));
     }
     Ok(target)
-}
-
-/// Why an entry's content cannot be read.
-pub(crate) fn unreadable_entry(entry: &str, error: ZipError) -> Error {
-    match error {
-        ZipError::CompressionMethodNotSupported(method) => {
-            unreadable(entry, &format!("its compression method {method} is not known: use deflate"))
-        }
-        error => not_a_zip(error),
-    }
 }
 
 fn unreadable(entry: &str, reason: &str) -> Error {
@@ -250,7 +243,7 @@ fn too_long(entry: &str) -> Error {
     unreadable(&format!("{start}..."), "its name is too long: shorten it")
 }
 
-fn not_a_zip(error: ZipError) -> Error {
+pub(crate) fn not_a_zip(error: ZipError) -> Error {
     let reason = match error {
         // The reader is memory: what goes wrong there is the data's doing.
         ZipError::Io(error) => error.to_string(),

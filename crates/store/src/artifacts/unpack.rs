@@ -78,13 +78,13 @@ pub(crate) fn sync(plan: &Plan, root: &Path, durability: Durability) -> Result<(
 
 fn write_files(bytes: &Bytes, plan: &Plan, root: &Path) -> Result<(), Error> {
     let mut zip = plan::open(bytes)?;
-    let mut entries = zip.files().map_err(|error| plan::unreadable_entry("", error))?.enumerate();
+    let mut entries = zip.files().map_err(plan::not_a_zip)?.enumerate();
     let mut buffer = vec![0; BUFFER];
     let mut budget = Budget { limit: plan.limit, left: plan.limit };
     for file in &plan.files {
         // Both passes see the same bytes, so the planned entry is always found.
         let Some((_, entry)) = entries.find(|(position, _)| *position == file.position) else { break };
-        let entry = entry.map_err(|error| plan::unreadable_entry(&file.path, error))?;
+        let entry = entry.map_err(plan::not_a_zip)?;
         write_file(bytes, entry, file, root, &mut buffer, &mut budget)?;
     }
     Ok(())
@@ -99,9 +99,7 @@ fn write_file(
     budget: &mut Budget,
 ) -> Result<(), Error> {
     let mut content = Cursor::new(bytes.clone());
-    let mut reader = entry
-        .with_reader(&mut content, ZipReadOptions::new())
-        .map_err(|error| plan::unreadable_entry(&file.path, error))?;
+    let mut reader = entry.with_reader(&mut content, ZipReadOptions::new()).map_err(plan::not_a_zip)?;
     let mode = if file.executable { 0o755 } else { 0o644 };
     let mut writer =
         OpenOptions::new().write(true).create_new(true).mode(mode).open(root.join(&file.path))?;
