@@ -7,12 +7,21 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::check;
+use crate::link::{Command, Live};
+use crate::packet;
+use crate::protocol::Family;
 use crate::spec::Spec;
+
+/// Bytes of a packet that are not the spec.
+const ENVELOPE: usize = 1024;
 
 /// Descriptors that the program inherits.
 #[derive(Debug)]
@@ -83,38 +92,81 @@ pub enum StartError {
 
 /// Asks the broker for sandboxes.
 #[derive(Debug, Clone)]
-pub struct Handle {}
+pub struct Handle {
+    commands: mpsc::UnboundedSender<Command>,
+    gone: watch::Receiver<bool>,
+}
 
 /// One process tree in isolation. Dropping it kills the tree.
 #[derive(Debug)]
-pub struct Sandbox {}
+pub struct Sandbox {
+    live: Arc<Live>,
+    commands: mpsc::UnboundedSender<Command>,
+}
 
-#[expect(unused_variables, clippy::unused_async, reason = "signatures only, until the broker stands")]
+// === impl Handle ===
+
 impl Handle {
+    pub(crate) fn new(commands: mpsc::UnboundedSender<Command>, gone: watch::Receiver<bool>) -> Self {
+        Self { commands, gone }
+    }
+
     /// Makes a sandbox and starts its program.
     ///
     /// # Errors
     /// [`StartError`]: the step that failed, or that the broker is gone.
     pub async fn start(&self, spec: Spec, channels: Channels) -> Result<Sandbox, StartError> {
-        Err(StartError::BrokerGone)
+        let wrong = |reason: String| StartError::Step { step: "check the spec".to_owned(), reason };
+        check::spec(&spec).map_err(wrong)?;
+        let spec = serde_json::value::to_raw_value(&spec).map_err(|error| wrong(error.to_string()))?;
+        let length = spec.get().len();
+        if length > packet::LIMIT - ENVELOPE {
+            return Err(wrong(format!(
+                "it is {length} bytes long and at most {} are possible: shorten the environment",
+                packet::LIMIT - ENVELOPE
+            )));
+        }
+        let (reply, started) = oneshot::channel();
+        self.commands.send(Command::Start { spec, channels, reply }).map_err(|_| StartError::BrokerGone)?;
+        started.await.map_err(|_| StartError::BrokerGone)?
     }
 
-    /// Done when the broker has gone away. The server then ends with a non-zero status.
-    pub async fn gone(&self) {}
+    /// Done when the broker has gone away and what it ran is gone, too. The server then ends with a non-zero status.
+    pub async fn gone(&self) {
+        let mut gone = self.gone.clone();
+        // An error: the task that would say so has ended.
+        let _ = gone.wait_for(|gone| *gone).await;
+    }
 }
 
-#[expect(unused_variables, clippy::unused_async, reason = "signatures only, until the broker stands")]
+// === impl Sandbox ===
+
 impl Sandbox {
+    pub(crate) fn new(live: Arc<Live>, commands: mpsc::UnboundedSender<Command>) -> Self {
+        Self { live, commands }
+    }
+
     /// A short name, unique on this machine: it is in the cgroup's name and in the log stream's.
     #[must_use]
     pub fn id(&self) -> &str {
-        ""
+        &self.live.id
     }
 
     /// The address the program listens on, once it does (`Listen::Notify`): the port wanted if it is
     /// listened on, else the first TCP listener. `None`: the program ended before it listened.
+    ///
+    /// An address that stands for all is returned as loopback.
     pub async fn listening(&self, wanted: Option<u16>) -> Option<SocketAddr> {
-        None
+        let mut listening = self.live.listening.subscribe();
+        tokio::select! {
+            biased;
+            addresses = listening.wait_for(|addresses| !addresses.is_empty()) => {
+                let addresses = addresses.ok()?;
+                let by_port = addresses.iter().find(|address| Some(address.port()) == wanted);
+                by_port.or_else(|| addresses.first()).copied().map(reachable)
+            }
+            _ = self.exited() => None,
+        }
     }
 
     /// A connection to an address inside, over one of the sockets the broker handed over.
@@ -122,35 +174,107 @@ impl Sandbox {
     /// # Errors
     /// What `connect` gives, or `BrokenPipe` where the sandbox has ended.
     pub async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        Err(io::ErrorKind::BrokenPipe.into())
+        let address = reachable(address);
+        let socket = self.socket(Family::of(address)).await?;
+        let stream = TcpSocket::from_std_stream(std::net::TcpStream::from(socket)).connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 
-    /// The listener opened inside for the server (`Spec::server_listener`); once.
+    /// The listener opened inside for the server (`Spec::server_listener`); once. Call it inside a tokio runtime.
     pub fn take_listener(&self) -> Option<TcpListener> {
-        None
+        let listener = self.live.listener.lock().take()?;
+        TcpListener::from_std(std::net::TcpListener::from(listener)).ok()
     }
 
     /// Done when the program has ended and the tree is gone. May be called any number of times.
     pub async fn exited(&self) -> Exit {
-        std::future::pending().await
+        let mut exit = self.live.exit.subscribe();
+        match exit.wait_for(Option::is_some).await.ok().and_then(|exit| *exit) {
+            Some(exit) => exit,
+            // The sender lives in `self.live`.
+            None => std::future::pending().await,
+        }
     }
 
     /// Sends a signal to the tree; a frozen tree is thawed first. Does nothing once it has ended.
-    pub fn signal(&self, signal: Signal) {}
+    pub fn signal(&self, signal: Signal) {
+        self.command(Command::Signal { sandbox: self.live.number, signal });
+    }
 
-    /// Stops the tree from running until [`Self::thaw`].
-    pub fn freeze(&self) {}
+    /// Stops the tree from running until [`Self::thaw`]. Does nothing where there are no control groups.
+    pub fn freeze(&self) {
+        self.command(Command::Freeze { sandbox: self.live.number, frozen: true });
+    }
 
     /// Lets a frozen tree run.
-    pub fn thaw(&self) {}
+    pub fn thaw(&self) {
+        self.command(Command::Freeze { sandbox: self.live.number, frozen: false });
+    }
 
     /// What the tree has used so far.
     pub async fn usage(&self) -> Usage {
-        Usage::default()
+        let (reply, usage) = oneshot::channel();
+        self.command(Command::Usage { sandbox: self.live.number, reply });
+        tokio::select! {
+            biased;
+            exit = self.exited() => exit.usage,
+            Ok(usage) = usage => usage,
+        }
     }
 
     /// SIGTERM, then SIGKILL after `grace`; done when the tree is gone.
     pub async fn stop(&self, grace: Duration) -> Exit {
+        self.signal(Signal::Terminate);
+        if let Ok(exit) = tokio::time::timeout(grace, self.exited()).await {
+            return exit;
+        }
+        self.signal(Signal::Kill);
         self.exited().await
     }
+
+    /// One unconnected socket. More are asked for before the last is taken.
+    async fn socket(&self, family: Family) -> io::Result<OwnedFd> {
+        loop {
+            let arrived = self.live.arrived.notified();
+            tokio::pin!(arrived);
+            arrived.as_mut().enable();
+            let taken = self.live.take(family);
+            if taken.ask {
+                self.command(Command::Sockets { sandbox: self.live.number, family });
+            }
+            if let Some(result) = taken.socket {
+                return result;
+            }
+            tokio::select! {
+                biased;
+                _ = self.exited() => return Err(io::ErrorKind::BrokenPipe.into()),
+                () = arrived => {}
+            }
+        }
+    }
+
+    fn command(&self, command: Command) {
+        // Without a broker there is no sandbox either: its end is told by `exited`.
+        let _ = self.commands.send(command);
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if self.live.exit.borrow().is_none() {
+            self.signal(Signal::Kill);
+        }
+    }
+}
+
+/// The address to connect to for one that a program listens on.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }

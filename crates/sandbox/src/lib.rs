@@ -1,8 +1,33 @@
 //! Runs one process tree in isolation, and knows nothing about functions.
 //!
-//! [`spec`] is the policy as a value; [`handle`] is the server's side. Behind them stand the broker (a
-//! single-threaded privileged process), the init (pid 1 of every sandbox) and one file per layer.
+//! [`spec`] is the policy as a value; [`handle`] is the server's side; [`launch()`] starts the broker.
+//! Behind them stand three kinds of process, each with a folder of its own:
+//!
+//! * `broker`: single-threaded and privileged; makes cgroups and shells, never waits for one;
+//! * `shell`: one per sandbox, prepared before it is needed; composes the root, then becomes the init;
+//! * the program, which the shell starts last, without any privilege.
+//!
+//! What each layer of isolation is made of: `root` (mounts), `cgroup`, `privileges`, `filter` (system calls).
 //! The only crate with `unsafe`.
 
+mod broker;
+mod cgroup;
+mod check;
+mod failure;
+mod filter;
+mod link;
+mod packet;
+mod privileges;
+mod protocol;
+mod root;
+mod shell;
+mod system;
+
 pub mod handle;
+pub mod launch;
+pub mod probe;
 pub mod spec;
+
+pub use launch::{Isolation, LaunchError, Launched, Options, launch, run_if_broker};
+pub use privileges::drop_privileges;
+pub use probe::{Probe, probe};

@@ -1,0 +1,25 @@
+//! The broker: the one process with the host's rights. Single-threaded, started before anything else, and
+//! never waiting for a sandbox: whatever could take long is done by the shells.
+//!
+//! It is bounded by its socket to the server: when that ends, the broker kills every sandbox, removes
+//! their control groups and ends. When the broker itself is killed, the kernel ends every shell.
+//!
+//! * `begin`: from its first instruction to the first packet;
+//! * `serve`: the loop, and what each packet and event leads to;
+//! * `instance`: what it knows of one sandbox;
+//! * `spawn`: making shells, and keeping some ready;
+//! * `listen`: reports of `listen()`;
+//! * `sockets`: sockets inside a sandbox for the server;
+//! * `end`: from the last process to the last control group;
+//! * `watch`: descriptors in the epoll set.
+
+mod begin;
+mod end;
+mod instance;
+mod listen;
+mod serve;
+mod sockets;
+mod spawn;
+mod watch;
+
+pub(crate) use begin::{probe_here, run};

@@ -1,0 +1,130 @@
+//! Descriptors that the broker waits for. Each leaves the epoll set before it is closed, also when a child still
+//! holds a copy of it for a moment.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::event::epoll;
+
+use crate::protocol::Number;
+
+/// What a descriptor is to its sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The socket to the server.
+    Server,
+    /// SIGCHLD.
+    Children,
+    /// The socket to a shell.
+    Control,
+    /// The process itself: readable when it and all inside are gone.
+    Process,
+    /// Reports of `listen()`.
+    Listens,
+}
+
+/// One descriptor that is ready.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ready {
+    pub(super) number: Number,
+    pub(super) kind: Kind,
+    /// There is something to read; else the other end is gone, or it can be written.
+    pub(super) readable: bool,
+}
+
+/// The epoll set.
+#[derive(Debug, Clone)]
+pub(super) struct Watch(Rc<OwnedFd>);
+
+/// A descriptor in the set.
+#[derive(Debug)]
+pub(super) struct Watched {
+    set: Watch,
+    descriptor: OwnedFd,
+}
+
+// === impl Watch ===
+
+impl Watch {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self(Rc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?)))
+    }
+
+    pub(super) fn add(&self, descriptor: OwnedFd, number: Number, kind: Kind) -> io::Result<Watched> {
+        epoll::add(&*self.0, &descriptor, token(number, kind), epoll::EventFlags::IN)?;
+        Ok(Watched { set: self.clone(), descriptor })
+    }
+
+    /// Waits, with `hurry` for 20 ms at most, and says what is ready.
+    pub(super) fn wait(&self, hurry: bool) -> io::Result<Vec<Ready>> {
+        let limit = rustix::time::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+        let mut events = Vec::with_capacity(64);
+        match epoll::wait(&*self.0, rustix::buffer::spare_capacity(&mut events), hurry.then_some(&limit)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(events.iter().filter_map(Ready::of).collect())
+    }
+}
+
+// === impl Ready ===
+
+impl Ready {
+    fn of(event: &epoll::Event) -> Option<Self> {
+        let (number, kind) = of_token(event.data.u64())?;
+        let flags = event.flags;
+        Some(Self { number, kind, readable: flags.contains(epoll::EventFlags::IN) })
+    }
+}
+
+// === impl Watched ===
+
+impl Watched {
+    /// Waits for it no longer.
+    pub(super) fn stop(&self) {
+        let _ = epoll::delete(&*self.set.0, &self.descriptor);
+    }
+
+    /// Also waits until it can be written, or no longer.
+    pub(super) fn wait_to_write(&self, number: Number, kind: Kind, wait: bool) {
+        let mut flags = epoll::EventFlags::IN;
+        flags.set(epoll::EventFlags::OUT, wait);
+        let _ = epoll::modify(&*self.set.0, &self.descriptor, token(number, kind), flags);
+    }
+}
+
+impl AsFd for Watched {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn token(number: Number, kind: Kind) -> epoll::EventData {
+    let kind = match kind {
+        Kind::Server => 0,
+        Kind::Children => 1,
+        Kind::Control => 2,
+        Kind::Process => 3,
+        Kind::Listens => 4,
+    };
+    epoll::EventData::new_u64(u64::from(number) << 8 | kind)
+}
+
+fn of_token(token: u64) -> Option<(Number, Kind)> {
+    let kind = match token & 0xff {
+        0 => Kind::Server,
+        1 => Kind::Children,
+        2 => Kind::Control,
+        3 => Kind::Process,
+        4 => Kind::Listens,
+        _ => return None,
+    };
+    Some((Number::try_from(token >> 8).ok()?, kind))
+}

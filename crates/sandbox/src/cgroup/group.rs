@@ -1,0 +1,120 @@
+//! The control groups of one sandbox. Made before its shell, removed after its last process.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use super::tree::{Places, Version};
+use super::{v1, v2};
+use crate::failure::Failure;
+use crate::handle::Usage;
+use crate::spec::Limits;
+
+/// One sandbox's groups.
+#[derive(Debug)]
+pub(crate) struct Group {
+    places: Places,
+}
+
+// === impl Group ===
+
+impl Group {
+    pub(crate) fn new(places: Places) -> Self {
+        Self { places }
+    }
+
+    /// The directory in the unified tree, open, for `CLONE_INTO_CGROUP`.
+    pub(crate) fn unified(&self) -> Option<OwnedFd> {
+        File::open(self.places.unified.as_ref()?).ok().map(Into::into)
+    }
+
+    /// The files through which a process joins the remaining groups by writing 0.
+    pub(crate) fn joins(&self) -> Vec<PathBuf> {
+        let unified = self.places.unified.as_deref();
+        self.places
+            .distinct()
+            .into_iter()
+            .filter(|&place| Some(place) != unified)
+            .map(|place| place.join("cgroup.procs"))
+            .collect()
+    }
+
+    /// Sets every limit. The init counts as one process more.
+    pub(crate) fn limit(&self, limits: &Limits) -> Result<(), Failure> {
+        match self.places.version {
+            Version::V1 => v1::limit(&self.places, limits),
+            Version::V2 => v2::limit(&self.places.memory, limits),
+        }
+    }
+
+    /// What everything inside has used since the group was made.
+    pub(crate) fn usage(&self) -> Usage {
+        match self.places.version {
+            Version::V1 => v1::usage(&self.places),
+            Version::V2 => v2::usage(&self.places.memory),
+        }
+    }
+
+    /// Forgets the peak of memory so far, where the kernel allows it.
+    pub(crate) fn forget_peak(&self) {
+        if self.places.version == Version::V1 {
+            v1::forget_peak(&self.places);
+        }
+    }
+
+    /// Whether the kernel has killed something inside for want of memory.
+    pub(crate) fn out_of_memory(&self) -> bool {
+        let kills = match self.places.version {
+            Version::V1 => number_after(&self.places.memory.join("memory.oom_control"), "oom_kill"),
+            Version::V2 => number_after(&self.places.memory.join("memory.events"), "oom_kill"),
+        };
+        kills > 0
+    }
+
+    /// Stops everything inside, or lets it run.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        if let Some(unified) = &self.places.unified {
+            let _ = fs::write(unified.join("cgroup.freeze"), if frozen { "1" } else { "0" });
+        }
+    }
+
+    /// Kills everything inside, at once and completely (Linux 5.14); else one by one.
+    pub(crate) fn kill(&self) {
+        let killed = self.places.unified.as_ref().map(|unified| fs::write(unified.join("cgroup.kill"), "1"));
+        if !matches!(killed, Some(Ok(()))) {
+            self.kill_each();
+        }
+    }
+
+    /// Removes the groups. `WouldBlock`: something inside is still dying.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        self.places.remove()
+    }
+
+    /// The file whose priority event says that the population has changed.
+    pub(crate) fn events(&self) -> Option<OwnedFd> {
+        File::open(self.places.unified.as_ref()?.join("cgroup.events")).ok().map(Into::into)
+    }
+
+    fn kill_each(&self) {
+        let Ok(list) = fs::read_to_string(self.places.pids.join("cgroup.procs")) else { return };
+        for pid in list.lines().filter_map(|line| line.parse().ok().and_then(rustix::process::Pid::from_raw))
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// A file that holds one number; zero where it cannot be read.
+pub(super) fn number(path: &Path) -> u64 {
+    fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or_default()
+}
+
+/// The number after a key in a file of `key number` lines.
+pub(super) fn number_after(path: &Path, key: &str) -> u64 {
+    let Ok(text) = fs::read_to_string(path) else { return 0 };
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,48 @@
+//! Names and units of version 1. One directory per controller.
+
+use std::fs;
+use std::io;
+
+use super::group::number;
+use super::tree::Places;
+use crate::failure::{At, Failure};
+use crate::handle::Usage;
+use crate::spec::Limits;
+
+/// Microseconds over which CPU time is counted.
+const PERIOD: u64 = 100_000;
+
+pub(super) fn limit(places: &Places, limits: &Limits) -> Result<(), Failure> {
+    let memory = limits.memory_bytes.to_string();
+    let set = |path: std::path::PathBuf, value: &str| {
+        fs::write(&path, value).at(|| format!("write {}", path.display()))
+    };
+    set(places.memory.join("memory.limit_in_bytes"), &memory)?;
+    // Absent where the kernel does not count swap.
+    match fs::write(places.memory.join("memory.memsw.limit_in_bytes"), &memory) {
+        Err(error)
+            if error.kind() != io::ErrorKind::NotFound && error.kind() != io::ErrorKind::PermissionDenied =>
+        {
+            return Err(error).at(|| "write memory.memsw.limit_in_bytes");
+        }
+        _ => {}
+    }
+    set(places.cpu.join("cpu.cfs_period_us"), &PERIOD.to_string())?;
+    let quota = (u64::from(limits.cpu_millis) * PERIOD / 1000).max(1000);
+    set(places.cpu.join("cpu.cfs_quota_us"), &quota.to_string())?;
+    let shares = (u64::from(limits.cpu_weight) * 1024 / 100).max(2);
+    set(places.cpu.join("cpu.shares"), &shares.to_string())?;
+    set(places.pids.join("pids.max"), &(u64::from(limits.pids) + 1).to_string())
+}
+
+pub(super) fn usage(places: &Places) -> Usage {
+    Usage {
+        cpu_micros: number(&places.accounting.join("cpuacct.usage")) / 1000,
+        memory_bytes: number(&places.memory.join("memory.usage_in_bytes")),
+        memory_peak_bytes: number(&places.memory.join("memory.max_usage_in_bytes")),
+    }
+}
+
+pub(super) fn forget_peak(places: &Places) {
+    let _ = fs::write(places.memory.join("memory.max_usage_in_bytes"), "0");
+}

@@ -1,0 +1,91 @@
+//! Whether a spec may be acted on: pure, and the same in the server (for a good error) and in the shell
+//! (which trusts nobody). It looks at no file.
+
+use std::path::{Component, Path};
+
+use crate::spec::{Limits, Mount, Spec};
+
+/// Longest path and longest string of the command line.
+const LONGEST: usize = 128 * 1024;
+
+/// Checks every field whose wrong value could surprise the code behind it.
+pub(crate) fn spec(spec: &Spec) -> Result<(), String> {
+    let Some(program) = spec.process.argv.first() else {
+        return Err("process.argv is empty: name a program".to_owned());
+    };
+    path("process.argv[0]", Path::new(program))?;
+    path("process.directory", &spec.process.directory)?;
+    for word in &spec.process.argv {
+        text("process.argv", word)?;
+    }
+    for (name, value) in &spec.process.environment {
+        if name.is_empty() || name.contains('=') {
+            return Err(format!("environment variable {name:?}: the name is empty or has an equals sign"));
+        }
+        text("process.environment", name)?;
+        text("process.environment", value)?;
+    }
+    if spec.hostname.is_empty() || spec.hostname.len() > 64 || spec.hostname.contains('\0') {
+        return Err("hostname: 1 to 64 bytes are allowed".to_owned());
+    }
+    spec.mounts.iter().try_for_each(mount)?;
+    limits(&spec.limits)
+}
+
+/// Checks limits against what the kernel's files take.
+pub(crate) fn limits(limits: &Limits) -> Result<(), String> {
+    let wrong = [
+        (limits.memory_bytes < 4 << 20, "limits.memory_bytes: at least 4 MiB"),
+        (!(10..=1_000_000).contains(&limits.cpu_millis), "limits.cpu_millis: 10 to 1000000"),
+        (!(1..=10_000).contains(&limits.cpu_weight), "limits.cpu_weight: 1 to 10000"),
+        (limits.pids == 0, "limits.pids: at least 1"),
+        (limits.open_files < 8, "limits.open_files: at least 8"),
+    ];
+    match wrong.iter().find(|(wrong, _)| *wrong) {
+        Some((_, sentence)) => Err((*sentence).to_owned()),
+        None => Ok(()),
+    }
+}
+
+fn mount(mount: &Mount) -> Result<(), String> {
+    match mount {
+        Mount::ReadOnly { source, target } => {
+            path("mount source", source)?;
+            below_root("mount target", target)
+        }
+        Mount::Link { to, target } => {
+            text("link", &to.to_string_lossy())?;
+            below_root("link target", target)
+        }
+        Mount::File { target, .. } => below_root("file target", target),
+    }
+}
+
+fn below_root(what: &str, target: &Path) -> Result<(), String> {
+    path(what, target)?;
+    if target.components().count() < 2 {
+        return Err(format!("{what} {}: the root itself cannot be replaced", target.display()));
+    }
+    Ok(())
+}
+
+fn path(what: &str, path: &Path) -> Result<(), String> {
+    text(what, &path.to_string_lossy())?;
+    if !path.is_absolute() {
+        return Err(format!("{what} {}: must be absolute", path.display()));
+    }
+    if path.components().any(|part| matches!(part, Component::ParentDir)) {
+        return Err(format!("{what} {}: must not contain `..`", path.display()));
+    }
+    Ok(())
+}
+
+fn text(what: &str, text: &str) -> Result<(), String> {
+    if text.contains('\0') {
+        return Err(format!("{what}: contains a zero byte"));
+    }
+    if text.len() > LONGEST {
+        return Err(format!("{what}: longer than {LONGEST} bytes"));
+    }
+    Ok(())
+}
