@@ -164,6 +164,23 @@ class Answers(unittest.TestCase):
         self.assertEqual(shim.request()[2], b"a" + b"b" * 3_000_000)
         self.assertEqual(shim.output(), "closed\n")
 
+    def test_the_client_has_its_answer_before_close_is_done(self):
+        shim = self.shim("""
+            import os
+            class Body(list):
+                def close(self):
+                    while not os.path.exists("go"):
+                        os.sched_yield()
+            def application(environ, start_response):
+                start_response("200 OK", [("Content-Length", "4")])
+                return Body([b"body"])
+        """)
+        shim.send_request()
+        kind, _, _, body = shim.receive()
+        self.assertEqual((kind, body), (HEAD, b"body"))
+        (shim.root / "go").touch()
+        self.assertEqual(shim.receive()[0], END)
+
     def test_no_body_where_there_must_be_none(self):
         shim = self.shim(PLAIN)
         self.assertEqual(shim.request(method="HEAD"), (200, [["Content-Type", "text/plain"], ["Content-Length", "5"]], b""))

@@ -24,10 +24,13 @@ def respond(connection, stream, head, body, application):
             for data in result:
                 if not response.write(data):
                     break
-            response.finish()
+            if hasattr(result, "close"):
+                # The client has its answer before `close` works on; the instance is free after it.
+                response.flush()
         finally:
             if hasattr(result, "close"):
                 result.close()
+        response.finish()
     except BrokenPipeError as error:
         # The application's own pipe, or ours: only ours is the end.
         if connection.cancelled(stream):
@@ -89,13 +92,20 @@ class _Response:
             self._send_head(data)
         return True
 
-    def finish(self):
-        """Ends the stream."""
+    def flush(self):
+        """Sends what is held; the stream stays open."""
         if self._head is None:
             raise AssertionError("the application returned without calling start_response")
+        if not self._head_sent:
+            self._send_head(self._held)
+
+    def finish(self):
+        """Ends the stream."""
         end = frames.encode(frames.END, self._stream)
         if self._head_sent:
             self._connection.write(end)
+        elif self._head is None:
+            raise AssertionError("the application returned without calling start_response")
         else:
             self._send_head(self._held, end)
 
