@@ -1,5 +1,6 @@
 //! Taking in the code of a request: base64 text → zip → artifact.
 
+use aws::Members;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -8,7 +9,6 @@ use store::artifacts::Error as ArtifactError;
 use types::limits::Limits;
 
 use crate::error::Error;
-use crate::members::Members;
 use crate::records::Code;
 
 /// Takes the members that say where the code is, and keeps the code. Durable when done.

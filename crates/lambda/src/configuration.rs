@@ -3,15 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use aws::{Members, Violations};
 use types::function::Runtime;
 use types::limits::Limits;
 
 use crate::environment;
 use crate::error::Error;
-use crate::members::Members;
 use crate::names::is_version;
 use crate::records::Configuration;
-use crate::violations::Violations;
 
 const ROLE: &str = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+";
 /// The largest `MemorySize` and `EphemeralStorage` of the model, in MiB.

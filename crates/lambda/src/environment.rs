@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use aws::Violations;
+
 use crate::error::Error;
-use crate::violations::Violations;
 
 /// Bytes of all variables as a JSON object (AWS's limit, not a setting).
 const LIMIT: usize = 4096;

@@ -83,6 +83,21 @@ impl Error {
     }
 }
 
+impl From<aws::members::Error> for Error {
+    fn from(error: aws::members::Error) -> Self {
+        match error {
+            aws::members::Error::Stopping => Self::Unavailable(error.to_string()),
+            _ => Self::Serialization(error.to_string()),
+        }
+    }
+}
+
+impl From<aws::violations::Violated> for Error {
+    fn from(violated: aws::violations::Violated) -> Self {
+        Self::Validation(violated.to_string())
+    }
+}
+
 impl From<Error> for aws::Error {
     fn from(error: Error) -> Self {
         let text = error.to_string();

@@ -14,7 +14,6 @@ mod configuration;
 mod digest;
 mod environment;
 pub mod error;
-mod members;
 mod names;
 mod operations;
 mod paging;
@@ -23,7 +22,6 @@ mod route;
 mod service;
 mod unsupported;
 mod view;
-mod violations;
 
 pub use catalogue::OpenError;
 pub use error::Error;

@@ -3,10 +3,10 @@
 //! A name comes bare, with a qualifier, as a partial or as a full ARN; a qualifier may come beside it.
 //! [`Target`] is what remains: which function, which of its versions. Nothing is looked up here.
 
+use aws::Violations;
 use types::arn::{DEFAULT_ACCOUNT, DEFAULT_REGION, FunctionReference, LATEST, function_arn};
 
 use crate::error::Error;
-use crate::violations::Violations;
 
 /// The model's pattern of names in operations that change a function.
 const STRICT: &str = r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?";

@@ -3,13 +3,12 @@
 //! A marker is the key of the last item of the page before, so a list that changes between two pages
 //! neither repeats nor skips what stayed.
 
-use aws::Request;
+use aws::{Request, Violations};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
-use crate::violations::Violations;
 
 /// The most items AWS puts on a page whatever is asked for.
 const PAGE: usize = 50;

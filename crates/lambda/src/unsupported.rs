@@ -3,10 +3,10 @@
 //! A member that says nothing (`VpcConfig` without subnets, an empty list of layers) asks for nothing and
 //! is taken: clients and templates send such defaults.
 
+use aws::{Members, members::says_nothing};
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::members::{Members, says_nothing};
 
 /// Members of `CreateFunction` and the updates, with what to do instead.
 const MEMBERS: &[(&str, &str)] = &[

@@ -1,17 +1,15 @@
 //! Aliases: names for versions that can be moved. An alias leads to one version; weights are refused.
 
-use aws::{Request, Response, respond};
+use aws::{Members, Request, Response, Violations, respond};
 use http::StatusCode;
 use types::arn::LATEST;
 
 use crate::catalogue::Draft;
 use crate::error::Error;
-use crate::members::Members;
 use crate::names::{Shape, Target, is_name, is_version, qualified_arn};
 use crate::operations::updates;
 use crate::records::{Alias, revision_id};
 use crate::service::Service;
-use crate::violations::Violations;
 use crate::{unsupported, view};
 
 const NAME: &str = "(?!^[0-9]+$)([a-zA-Z0-9-_]+)";

@@ -1,16 +1,14 @@
 //! Reserved concurrency: at most so many requests of a function at once, beyond which 429 at once.
 
-use aws::{Request, Response, respond};
+use aws::{Members, Request, Response, Violations, respond};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::catalogue::Draft;
 use crate::error::Error;
-use crate::members::Members;
 use crate::names::{Shape, Target};
 use crate::operations::{account, updates};
 use crate::service::Service;
-use crate::violations::Violations;
 
 /// Reserves concurrency. Zero stops the function.
 pub async fn put(service: &Service, request: Request) -> Result<Response, Error> {

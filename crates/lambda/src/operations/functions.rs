@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aws::{Request, Response, respond};
+use aws::{Members, Request, Response, Violations, respond};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue};
@@ -15,14 +15,12 @@ use crate::catalogue::{Draft, Entry};
 use crate::code;
 use crate::configuration::Wanted;
 use crate::error::Error;
-use crate::members::Members;
 use crate::names::{Shape, Target};
 use crate::operations::{routes, tags, versions};
 use crate::records::{Code, Configuration, Function, revision_id};
 use crate::service::Service;
 use crate::unsupported;
 use crate::view::Shown;
-use crate::violations::Violations;
 
 /// What AWS takes where a request says nothing.
 const DEFAULT_TIMEOUT_SECONDS: u32 = 3;

@@ -1,6 +1,6 @@
 //! `Invoke`: resolve in the snapshot, hand to the worker, spell the outcome. Nothing durable is read.
 
-use aws::{Request, Response, respond};
+use aws::{Request, Response, Violations, respond};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -17,7 +17,6 @@ use types::request_id::RequestId;
 use crate::error::Error;
 use crate::names::{Shape, Target};
 use crate::service::Service;
-use crate::violations::Violations;
 
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");

@@ -1,6 +1,6 @@
 //! The lists: functions, versions, aliases, URLs. Each in pages, in the order of names and numbers.
 
-use aws::{Request, Response, respond};
+use aws::{Request, Response, Violations, respond};
 use http::StatusCode;
 use serde_json::Value;
 use types::arn::LATEST;
@@ -12,7 +12,6 @@ use crate::operations::updates;
 use crate::paging::Page;
 use crate::service::Service;
 use crate::view::{self, Shown};
-use crate::violations::Violations;
 
 /// The largest `MaxItems` of most lists.
 const LONGEST: i64 = 10_000;

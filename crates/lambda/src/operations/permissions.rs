@@ -3,19 +3,17 @@
 
 use std::sync::Arc;
 
-use aws::{Request, Response, respond};
+use aws::{Members, Request, Response, Violations, respond};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use types::arn::LATEST;
 
 use crate::catalogue::{Draft, Entry};
 use crate::error::Error;
-use crate::members::Members;
 use crate::names::{Shape, Target, is_name, is_version, qualified_arn};
 use crate::operations::{aliases, updates};
 use crate::records::{Statement, revision_id};
 use crate::service::Service;
-use crate::violations::Violations;
 
 const STATEMENT: &str = "([a-zA-Z0-9-_]+)";
 const ACTION: &str = "(lambda:[*]|lambda:[a-zA-Z]+|[*])";

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use aws::{Request, Response, respond};
+use aws::{Members, Request, Response, Violations, respond};
 use http::StatusCode;
 use serde_json::json;
 use types::settings::Settings;
 
 use crate::catalogue::Draft;
 use crate::error::Error;
-use crate::members::Members;
 use crate::names::{Shape, Target};
 use crate::service::Service;
-use crate::violations::Violations;
 
 /// The most tags a function may have.
 const LIMIT: usize = 50;
@@ -99,12 +97,7 @@ fn tagged(request: &Request) -> Result<Target, Error> {
         }
         _ => None,
     };
-    let Some(target) = function else {
-        let mut violations = Violations::new();
-        violations.pattern("resource", arn, RESOURCE, false);
-        violations.finish()?;
-        return Err(Error::Validation(arn.to_owned()));
-    };
+    let Some(target) = function else { return Err(malformed(arn)) };
     if target.qualifier.is_some() {
         return Err(Error::InvalidParameter(
             "Tags on function aliases and versions are not supported. Please specify a function ARN."
@@ -121,11 +114,13 @@ fn other_resource(arn: &str, kind: &str) -> Error {
         "capacity-provider" => "Capacity provider",
         "code-signing-config" => "Code signing configuration",
         "layer" => "Layer",
-        _ => {
-            let mut violations = Violations::new();
-            violations.pattern("resource", arn, RESOURCE, false);
-            return violations.finish().err().unwrap_or(Error::Validation(arn.to_owned()));
-        }
+        _ => return malformed(arn),
     };
     Error::NotFound(format!("{kind} not found: {arn}"))
+}
+
+fn malformed(arn: &str) -> Error {
+    let mut violations = Violations::new();
+    violations.pattern("resource", arn, RESOURCE, false);
+    violations.finish().map_or_else(Error::from, |()| Error::Validation(arn.to_owned()))
 }

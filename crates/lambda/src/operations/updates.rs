@@ -1,18 +1,16 @@
 //! `UpdateFunctionCode` and `UpdateFunctionConfiguration`: changes of `$LATEST`.
 
-use aws::{Request, Response};
+use aws::{Members, Request, Response, Violations};
 use http::StatusCode;
 
 use crate::catalogue::Draft;
 use crate::code;
 use crate::configuration::Wanted;
 use crate::error::Error;
-use crate::members::Members;
 use crate::names::{Shape, Target};
 use crate::operations::{functions, versions};
 use crate::service::Service;
 use crate::unsupported;
-use crate::violations::Violations;
 
 /// Replaces the code of `$LATEST`; with `DryRun` it only says what would be.
 pub async fn code(service: &Service, request: Request) -> Result<Response, Error> {

@@ -1,18 +1,16 @@
 //! Function URLs: an address on the gateway for a function or one of its aliases, open to everyone.
 
-use aws::{Request, Response, respond};
+use aws::{Members, Request, Response, Violations, members::says_nothing, respond};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::catalogue::Draft;
 use crate::error::Error;
-use crate::members::{Members, says_nothing};
 use crate::names::{Shape, Target, is_name, is_version};
 use crate::records::Url;
 use crate::service::Service;
 use crate::view;
-use crate::violations::Violations;
 
 const QUALIFIER: &str = r"((?!^\d+$)^[0-9a-zA-Z-_]+$)";
 

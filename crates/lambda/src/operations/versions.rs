@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use aws::{Request, Response};
+use aws::{Members, Request, Response, Violations};
 use http::StatusCode;
 
 use crate::catalogue::Draft;
 use crate::error::Error;
-use crate::members::Members;
 use crate::operations::{functions, updates};
 use crate::records::{Version, revision_id};
 use crate::service::Service;
 use crate::unsupported;
-use crate::violations::Violations;
 
 /// Publishes a version, or answers with the last one if nothing has changed since.
 pub async fn publish(service: &Service, request: Request) -> Result<Response, Error> {

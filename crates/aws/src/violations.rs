@@ -1,13 +1,16 @@
-//! Constraints of the service's model, checked as AWS's front end checks them: all of them, then one
-//! `ValidationException` that lists every violation.
+//! Constraints of a service's model, checked as AWS's front end checks them: all of them, then one error
+//! that lists every violation (`ValidationException` in Lambda, `InvalidParameterException` in Logs).
 //!
-//! A constraint that only the service itself knows (a runtime that is not there) is not checked here but
-//! where it matters, and is an `InvalidParameterValueException`.
+//! A constraint that only the service itself knows (a runtime that is not there) is checked where it
+//! matters, with an error of its own.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use crate::error::Error;
+/// Every violation of a request, as AWS lists them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Violated(String);
 
 /// What has been found so far.
 #[derive(Debug, Default)]
@@ -101,14 +104,14 @@ impl Violations {
     /// All violations as one error.
     ///
     /// # Errors
-    /// [`Error::Validation`] if there is any.
-    pub fn finish(self) -> Result<(), Error> {
+    /// [`Violated`] if there is any.
+    pub fn finish(self) -> Result<(), Violated> {
         let Self(found) = self;
         if found.is_empty() {
             return Ok(());
         }
         let plural = if found.len() == 1 { "error" } else { "errors" };
-        Err(Error::Validation(format!("{} validation {plural} detected: {}", found.len(), found.join("; "))))
+        Err(Violated(format!("{} validation {plural} detected: {}", found.len(), found.join("; "))))
     }
 
     fn push(&mut self, member: &str, value: impl Display, constraint: &str) {

@@ -8,10 +8,29 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::error::Error;
-
 /// Bodies above this size are parsed off the async threads.
 const LARGE: usize = 256 * 1024;
+
+/// Why a body is not what an operation takes. Services answer it as their own serialization error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The body is not a JSON object.
+    #[error("Could not parse request body into json: {0}")]
+    NotJson(String),
+    /// A member has another type than the model's.
+    #[error("{found} can not be converted to {wanted} (member `{member}`)")]
+    WrongType {
+        /// The member.
+        member: String,
+        /// What it is, as AWS names it: `NUMBER_VALUE`.
+        found: &'static str,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// The server is going down.
+    #[error("the server is stopping: retry against the next one")]
+    Stopping,
+}
 
 /// An object whose members are being taken.
 #[derive(Debug, Default)]
@@ -27,13 +46,13 @@ impl Members {
     /// Parses a request's body; an empty one has no members.
     ///
     /// # Errors
-    /// [`Error::Serialization`] when it is not a JSON object.
+    /// [`Error::NotJson`] when it is not a JSON object.
     pub async fn parse(operation: &str, body: Bytes) -> Result<Self, Error> {
         let members = if body.len() < LARGE {
             parse_object(&body)?
         } else {
             let parsed = tokio::task::spawn_blocking(move || parse_object(&body)).await;
-            parsed.map_err(|_| Error::Unavailable("the server is stopping: retry".to_owned()))??
+            parsed.map_err(|_| Error::Stopping)??
         };
         Ok(Self { name: operation.to_owned(), members })
     }
@@ -52,7 +71,7 @@ impl Members {
     /// Takes a text.
     ///
     /// # Errors
-    /// [`Error::Serialization`] for another type.
+    /// [`Error::WrongType`] for another type.
     pub fn text(&mut self, member: &str) -> Result<Option<String>, Error> {
         match self.value(member) {
             None => Ok(None),
@@ -64,7 +83,7 @@ impl Members {
     /// Takes a whole number.
     ///
     /// # Errors
-    /// [`Error::Serialization`] for another type.
+    /// [`Error::WrongType`] for another type.
     pub fn integer(&mut self, member: &str) -> Result<Option<i64>, Error> {
         match self.value(member) {
             None => Ok(None),
@@ -75,7 +94,7 @@ impl Members {
     /// Takes a truth value; missing is false.
     ///
     /// # Errors
-    /// [`Error::Serialization`] for another type.
+    /// [`Error::WrongType`] for another type.
     pub fn flag(&mut self, member: &str) -> Result<bool, Error> {
         match self.value(member) {
             None => Ok(false),
@@ -86,7 +105,7 @@ impl Members {
     /// Takes an object.
     ///
     /// # Errors
-    /// [`Error::Serialization`] for another type.
+    /// [`Error::WrongType`] for another type.
     pub fn object(&mut self, member: &str) -> Result<Option<Self>, Error> {
         match self.value(member) {
             None => Ok(None),
@@ -98,7 +117,7 @@ impl Members {
     /// Takes a list of texts.
     ///
     /// # Errors
-    /// [`Error::Serialization`] for another type.
+    /// [`Error::WrongType`] for another type.
     pub fn texts(&mut self, member: &str) -> Result<Option<Vec<String>>, Error> {
         match self.value(member) {
             None => Ok(None),
@@ -117,7 +136,7 @@ impl Members {
     /// Takes a map of texts.
     ///
     /// # Errors
-    /// [`Error::Serialization`] for another type.
+    /// [`Error::WrongType`] for another type.
     pub fn text_map(&mut self, member: &str) -> Result<Option<BTreeMap<String, String>>, Error> {
         match self.value(member) {
             None => Ok(None),
@@ -159,12 +178,11 @@ fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Error> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Map::new());
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Error::Serialization(format!("Could not parse request body into json: {error}")))
+    serde_json::from_slice(body).map_err(|error| Error::NotJson(error.to_string()))
 }
 
-fn wrong(member: &str, value: &Value, wanted: &str) -> Error {
-    let kind = match value {
+fn wrong(member: &str, value: &Value, wanted: &'static str) -> Error {
+    let found = match value {
         Value::Null => "NULL_VALUE",
         Value::Bool(_) => "BOOLEAN_VALUE",
         Value::Number(_) => "NUMBER_VALUE",
@@ -172,5 +190,5 @@ fn wrong(member: &str, value: &Value, wanted: &str) -> Error {
         Value::Array(_) => "START_ARRAY",
         Value::Object(_) => "START_OBJECT",
     };
-    Error::Serialization(format!("{kind} can not be converted to {wanted} (member `{member}`)"))
+    Error::WrongType { member: member.to_owned(), found, wanted }
 }
