@@ -81,7 +81,12 @@ fn tcp_socket_of(listener: impl AsFd, notification: &Notification, descriptor: u
         .or_else(|_| rustix::process::pidfd_open(leader_of(pid).unwrap_or(pid), PidfdFlags::empty()))
         .ok()?;
     #[expect(clippy::cast_possible_truncation, reason = "the kernel reads an int from the register, too")]
-    let socket = rustix::process::pidfd_getfd(process, descriptor as i32, PidfdGetfdFlags::empty()).ok()?;
+    let descriptor = descriptor as i32;
+    // A hostile number must not reach a function that trusts its caller to own the descriptor.
+    if descriptor < 0 {
+        return None;
+    }
+    let socket = rustix::process::pidfd_getfd(process, descriptor, PidfdGetfdFlags::empty()).ok()?;
     // The process id could have been given to another process since the report.
     let mut id = notification.id;
     system::control(listener, IS_VALID, &mut id).ok()?;
