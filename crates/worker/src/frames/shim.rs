@@ -1,0 +1,195 @@
+//! An instance that is spoken to by native frames: our shim in a language runtime.
+//!
+//! One request at a time owns the connection, so nothing has to be sorted: a frame of another stream than
+//! the current one is a breach of the protocol, and the instance is given up.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use super::codec::{Frame, Kind};
+use super::connection::{Connection, ReceiveError};
+use super::head::{self, Serves};
+use crate::answer::Answer;
+use crate::call::{EventCall, Fault, HttpCall, is_hop_by_hop, latin1};
+
+/// One shim that is ready.
+#[derive(Debug)]
+pub(crate) struct Shim {
+    pub serves: Serves,
+    line: Mutex<Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    connection: Connection,
+    stream: u32,
+}
+
+// === impl Shim ===
+
+impl Shim {
+    /// Waits for the shim's first frame.
+    pub async fn init(mut connection: Connection) -> Result<Self, Fault> {
+        let frame = connection.receive().await.map_err(fault)?;
+        match frame.kind {
+            Kind::Ready => {
+                let ready: head::Ready = parse(&frame)?;
+                tracing::debug!(found = ready.found, "shim is ready");
+                let line = Mutex::new(Line { connection, stream: 0 });
+                Ok(Self { serves: ready.serves, line })
+            }
+            Kind::InitFailed => Err(Fault::Raised(parse(&frame)?)),
+            _ => Err(unexpected(&frame)),
+        }
+    }
+
+    /// Calls the handler. Not to be dropped half way unless the instance is given up too.
+    pub async fn invoke(&self, call: &EventCall) -> Result<Bytes, Fault> {
+        let mut line = self.line.lock().await;
+        let event = &call.event;
+        let head = head::Event {
+            request_id: event.request_id.to_string(),
+            deadline_ms: call.deadline_ms,
+            arn: &call.arn,
+            trace: event.trace.as_deref(),
+            client_context: event.client_context.as_deref(),
+        };
+        let stream = line.next();
+        let sent = line.connection.send(Kind::Event, stream, &head, &event.payload).await;
+        sent.map_err(|_| Fault::NotSent)?;
+        let frame = line.receive(stream).await?;
+        match frame.kind {
+            Kind::Result => Ok(frame.body),
+            Kind::Failed => Err(Fault::Raised(parse(&frame)?)),
+            _ => Err(unexpected(&frame)),
+        }
+    }
+
+    /// Passes a request to the web application and its answer to `answer`.
+    pub async fn serve(&self, call: &HttpCall, answer: &mut Answer) -> Result<(), Fault> {
+        let mut line = self.line.lock().await;
+        let stream = line.next();
+        let headers = call.parts.headers.iter();
+        let head = head::Request {
+            request_id: call.request_id.to_string(),
+            deadline_ms: call.deadline_ms,
+            method: call.parts.method.as_str(),
+            target: call.target(),
+            headers: headers
+                .filter(|(name, _)| !is_hop_by_hop(name.as_str()))
+                .map(|(name, value)| (name.as_str(), latin1(value.as_bytes())))
+                .collect(),
+            scheme: call.scheme(),
+            host: &call.host(),
+            client: (call.client(), 0),
+        };
+        let sent = line.connection.send(Kind::Request, stream, &head, &call.body).await;
+        sent.map_err(|_| Fault::NotSent)?;
+        let mut wanted = true;
+        loop {
+            let frame = tokio::select! {
+                frame = line.connection.receive() => frame.map_err(fault)?,
+                () = answer.gone(), if wanted => {
+                    wanted = false;
+                    // The shim still ends the stream, so the instance stays of use.
+                    let cancel = line.connection.send(Kind::Cancel, stream, &head::Nothing {}, &[]).await;
+                    cancel.map_err(|_| Fault::Broken)?;
+                    continue;
+                }
+            };
+            if frame.stream != stream {
+                return Err(unexpected(&frame));
+            }
+            match frame.kind {
+                Kind::Head if !answer.has_begun() => {
+                    answer.begin(response_head(&frame)?);
+                    answer.chunk(frame.body).await;
+                }
+                Kind::Chunk if answer.has_begun() => drop(answer.chunk(frame.body).await),
+                Kind::End if answer.has_begun() => {
+                    answer.chunk(frame.body).await;
+                    return Ok(());
+                }
+                Kind::End if !wanted => return Ok(()),
+                Kind::Failed => return Err(Fault::Raised(parse(&frame)?)),
+                _ => return Err(unexpected(&frame)),
+            }
+        }
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    fn next(&mut self) -> u32 {
+        // 0 is for frames about the instance.
+        self.stream = self.stream.checked_add(1).unwrap_or(1);
+        self.stream
+    }
+
+    async fn receive(&mut self, stream: u32) -> Result<Frame, Fault> {
+        let frame = self.connection.receive().await.map_err(fault)?;
+        if frame.stream == stream { Ok(frame) } else { Err(unexpected(&frame)) }
+    }
+}
+
+/// The address in the first `Listening` frame of a program that the shim only starts.
+pub(crate) async fn listening(connection: &mut Connection) -> Result<SocketAddr, Fault> {
+    loop {
+        let frame = connection.receive().await.map_err(fault)?;
+        match frame.kind {
+            Kind::Listening => {
+                let head: head::Listening = parse(&frame)?;
+                let host: IpAddr = head.host.parse().map_err(|_| Fault::Malformed(head.host))?;
+                return Ok(SocketAddr::new(host, head.port));
+            }
+            Kind::Ready => {}
+            Kind::InitFailed => return Err(Fault::Raised(parse(&frame)?)),
+            _ => return Err(unexpected(&frame)),
+        }
+    }
+}
+
+fn response_head(frame: &Frame) -> Result<http::response::Parts, Fault> {
+    let head: head::Head = parse(frame)?;
+    let status = StatusCode::from_u16(head.status)
+        .map_err(|_| Fault::Malformed(format!("{} is not an HTTP status", head.status)))?;
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = status;
+    for (name, value) in &head.headers {
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| Fault::Malformed(format!("`{name}` is not a header name")))?;
+        if !is_hop_by_hop(name.as_str()) {
+            parts.headers.append(name, header_value(value)?);
+        }
+    }
+    Ok(parts)
+}
+
+/// A header's value from text in which each character stands for one byte.
+fn header_value(text: &str) -> Result<HeaderValue, Fault> {
+    let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+    let bytes = bytes.unwrap_or_else(|| text.as_bytes().to_vec());
+    HeaderValue::from_bytes(&bytes)
+        .map_err(|_| Fault::Malformed("a header has a line break in it".to_owned()))
+}
+
+fn parse<'a, T: Deserialize<'a>>(frame: &'a Frame) -> Result<T, Fault> {
+    serde_json::from_slice(&frame.head)
+        .map_err(|error| Fault::Malformed(format!("the head of a {:?} frame: {error}", frame.kind)))
+}
+
+fn unexpected(frame: &Frame) -> Fault {
+    Fault::Malformed(format!("an unexpected {:?} frame on stream {}", frame.kind, frame.stream))
+}
+
+fn fault(error: ReceiveError) -> Fault {
+    match error {
+        ReceiveError::Closed => Fault::Broken,
+        ReceiveError::Malformed(error) => Fault::Malformed(error.to_string()),
+    }
+}

@@ -1,0 +1,184 @@
+//! One running instance: a process tree, its output, and the protocol it is spoken to by.
+//!
+//! Made by [`crate::start`], held by the pool and by the lease of each request; the process tree is killed
+//! when the last reference is dropped. It never decides about its own life: that is the pool's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sandbox::handle::{Exit, Signal};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use types::failure::{Failure, Phase};
+use types::function::Version;
+
+use crate::addresses::Address;
+use crate::answer::Answer;
+use crate::call::{EventCall, Fault, HttpCall};
+use crate::failures;
+use crate::frames::Shim;
+use crate::frames::head::Serves;
+use crate::launcher::Tree;
+use crate::output::Output;
+use crate::runtime_api::Api;
+use crate::web::Server;
+
+/// How long an instance that has broken off may take to end by itself before it is killed: a crash is
+/// reported with its own status, not with our signal.
+const LAST_BREATH: Duration = Duration::from_millis(500);
+/// A request at least this long may spend the time to ask for the memory it used.
+const WORTH_ASKING: Duration = Duration::from_millis(5);
+
+/// One instance.
+pub(crate) struct Instance {
+    pub id: String,
+    pub version: Arc<Version>,
+    pub tree: Arc<dyn Tree>,
+    pub output: Arc<Output>,
+    pub protocol: Protocol,
+    /// How long it took until it was ready.
+    pub init: Duration,
+    /// Ends what serves this instance: set when it is gone.
+    pub closed: CancellationToken,
+    /// Its address, where it shares the host's network.
+    pub address: Option<Address>,
+    used: AtomicBool,
+    memory_peak: AtomicU64,
+}
+
+/// How an instance is spoken to.
+pub(crate) enum Protocol {
+    Frames(Shim),
+    Own(Server),
+    RuntimeApi(Arc<Api>),
+}
+
+/// What an instance takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Serving {
+    /// Events.
+    Handler,
+    /// HTTP requests.
+    Web,
+}
+
+// === impl Instance ===
+
+impl Instance {
+    #[expect(clippy::too_many_arguments, reason = "each is one part of an instance, put together once")]
+    pub fn new(
+        id: String,
+        version: Arc<Version>,
+        tree: Arc<dyn Tree>,
+        output: Arc<Output>,
+        protocol: Protocol,
+        began: Instant,
+        closed: CancellationToken,
+        address: Option<Address>,
+    ) -> Self {
+        let init = began.elapsed();
+        let (used, memory_peak) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { id, version, tree, output, protocol, init, closed, address, used, memory_peak }
+    }
+
+    /// What it takes.
+    pub fn serving(&self) -> Serving {
+        match &self.protocol {
+            Protocol::Frames(shim) if shim.serves == Serves::Handler => Serving::Handler,
+            Protocol::Frames(_) | Protocol::Own(_) => Serving::Web,
+            Protocol::RuntimeApi(_) => Serving::Handler,
+        }
+    }
+
+    /// Calls the handler.
+    pub async fn invoke(&self, call: &EventCall) -> Result<Bytes, Fault> {
+        if self.closed.is_cancelled() {
+            return Err(Fault::NotSent);
+        }
+        match &self.protocol {
+            Protocol::Frames(shim) => shim.invoke(call).await,
+            Protocol::RuntimeApi(api) => {
+                tokio::select! {
+                    answer = api.invoke(call) => answer,
+                    _ = Arc::clone(&self.tree).exited() => Err(Fault::Broken),
+                }
+            }
+            Protocol::Own(_) => Err(Fault::Malformed("an event for a web server".to_owned())),
+        }
+    }
+
+    /// Passes an HTTP request and its answer.
+    pub async fn serve(&self, call: &HttpCall, answer: &mut Answer) -> Result<(), Fault> {
+        if self.closed.is_cancelled() {
+            return Err(Fault::NotSent);
+        }
+        match &self.protocol {
+            Protocol::Frames(shim) => shim.serve(call, answer).await,
+            Protocol::Own(server) => {
+                tokio::select! {
+                    served = server.serve(call, answer) => served,
+                    _ = Arc::clone(&self.tree).exited() => Err(Fault::Broken),
+                }
+            }
+            Protocol::RuntimeApi(_) => Err(Fault::Malformed("an HTTP request for a handler".to_owned())),
+        }
+    }
+
+    /// What a fault comes to, once the evidence is in.
+    pub async fn explain(&self, fault: Fault) -> Failure {
+        let mut failure = match fault {
+            Fault::Raised(raised) => failures::raised(Phase::Handler, raised),
+            Fault::Malformed(what) => failures::malformed(Phase::Handler, &what),
+            Fault::Known(failure) => *failure,
+            Fault::NotSent | Fault::Broken => {
+                let exit = last_breath(&self.tree).await;
+                failures::ended(Phase::Handler, &exit, &self.version)
+            }
+        };
+        failure.log_lines = self.output.recent();
+        failure
+    }
+
+    /// Kills the tree at once.
+    pub fn kill(&self) {
+        self.tree.signal(Signal::Kill);
+    }
+
+    /// The time its init took, for the first request only.
+    pub fn first_use(&self) -> Option<Duration> {
+        (!self.used.swap(true, Ordering::Relaxed)).then_some(self.init)
+    }
+
+    /// The most memory it has used, as of now for a request worth it, else as of the last look.
+    pub async fn memory_peak(&self, duration: Duration) -> u64 {
+        let known = self.memory_peak.load(Ordering::Relaxed);
+        if known != 0 && duration < WORTH_ASKING {
+            return known;
+        }
+        let usage = Arc::clone(&self.tree).usage().await;
+        self.memory_peak.fetch_max(usage.memory_peak_bytes.max(usage.memory_bytes), Ordering::Relaxed);
+        self.memory_peak.load(Ordering::Relaxed)
+    }
+}
+
+impl Protocol {
+    /// Its name in the status.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Frames(_) => "frames",
+            Self::Own(_) => "http",
+            Self::RuntimeApi(_) => "runtime-api",
+        }
+    }
+}
+
+/// Waits for the end of a tree that has broken off, and brings it about if it does not come.
+pub(crate) async fn last_breath(tree: &Arc<dyn Tree>) -> Exit {
+    if let Ok(exit) = tokio::time::timeout(LAST_BREATH, Arc::clone(tree).exited()).await {
+        return exit;
+    }
+    tree.signal(Signal::Kill);
+    Arc::clone(tree).exited().await
+}

@@ -1,0 +1,107 @@
+//! The task of one instance, from its start to its end.
+//!
+//! Made for [`autoscaler::Action::Start`]; ends after it has reported [`Event::StartFailed`] or
+//! [`Event::Gone`], with nothing of the instance left. It holds one of the node's places for starts until
+//! the instance is ready, but no longer than [`LONGEST_HOLD`]: an init that waits must not hold up others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use autoscaler::{Event, Instance as Key, StartFault};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use types::function::Version;
+
+use super::function::Function;
+use super::node::Node;
+use crate::failures;
+use crate::instance::Instance;
+use crate::metrics::StartResult;
+use crate::start::{self, StartError};
+
+/// How long a start may keep its place in the node's admission.
+const LONGEST_HOLD: Duration = Duration::from_secs(1);
+/// How long an instance that is retired may take to end itself.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// A place among the node's concurrent starts; given back by `Drop`.
+struct Place(Arc<Node>);
+
+/// Runs one instance.
+pub(super) async fn live(
+    function: Arc<Function>,
+    key: Key,
+    version: Arc<Version>,
+    retire: CancellationToken,
+) {
+    let place = Place(Arc::clone(function.node()));
+    let began = Instant::now();
+    let started = tokio::select! {
+        biased;
+        () = retire.cancelled() => None,
+        started = start_in_place(function.node(), &version, place) => Some(started),
+    };
+    let metrics = function.metrics();
+    match started {
+        None => function.send(Event::Gone { instance: key }),
+        Some(Ok(instance)) => {
+            metrics.started(began.elapsed(), StartResult::Ready);
+            let instance = Arc::new(instance);
+            function.started(key, Arc::clone(&instance));
+            until_gone(&instance, &retire).await;
+            function.send(Event::Gone { instance: key });
+        }
+        Some(Err(StartError::Function(failure))) => {
+            metrics.started(began.elapsed(), StartResult::InitFailed);
+            tracing::warn!(
+                function = version.name,
+                version = version.version,
+                error_type = failure.error_type,
+                "init failed: {}",
+                failure.message
+            );
+            function.start_failed(key, StartFault::Init, *failure);
+        }
+        Some(Err(StartError::Platform(reason))) => {
+            metrics.started(began.elapsed(), StartResult::SandboxFailed);
+            tracing::error!(function = version.name, "no sandbox could be made: {reason}");
+            function.start_failed(key, StartFault::Platform, failures::no_sandbox(reason));
+        }
+    }
+}
+
+/// Starts the instance and gives the place up when it is ready, has failed or has taken too long for it.
+async fn start_in_place(node: &Node, version: &Arc<Version>, place: Place) -> Result<Instance, StartError> {
+    let start = start::start(node, version);
+    tokio::pin!(start);
+    tokio::select! {
+        started = &mut start => return started,
+        () = tokio::time::sleep(LONGEST_HOLD) => {}
+    }
+    drop(place);
+    start.await
+}
+
+/// Waits until the instance ends by itself, or ends it when it is to be retired.
+async fn until_gone(instance: &Arc<Instance>, retire: &CancellationToken) {
+    let exited = Arc::clone(&instance.tree).exited();
+    tokio::select! {
+        exit = exited => {
+            tracing::debug!(instance = instance.id, status = ?exit.status, "an instance ended by itself");
+        }
+        () = retire.cancelled() => {
+            instance.tree.thaw();
+            Arc::clone(&instance.tree).stop(GRACE).await;
+        }
+    }
+    instance.closed.cancel();
+    instance.output.finish();
+}
+
+// === impl Place ===
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.start_is_over();
+    }
+}

@@ -1,0 +1,141 @@
+//! What the functions of one server share: the launcher, the limits, the capacity for starts.
+//!
+//! Functions are made when they are first called and forgotten when they have nothing left and are no
+//! longer known. Lock order: never a function's lock and the node's at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use autoscaler::Instance as Key;
+use autoscaler::admission::Admission;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::function::Version;
+use types::limits::Limits;
+use types::log::Sink;
+
+use super::function::Function;
+use crate::addresses::Addresses;
+use crate::compose::Composer;
+use crate::launcher::Launcher;
+use crate::metrics::Metrics;
+
+/// What a node is made of.
+pub(crate) struct Parts {
+    pub composer: Composer,
+    pub launcher: Box<dyn Launcher>,
+    pub logs: Arc<dyn Sink>,
+    pub limits: Limits,
+    pub metrics: Metrics,
+}
+
+/// What the functions of one server share.
+pub(crate) struct Node {
+    pub composer: Composer,
+    pub launcher: Box<dyn Launcher>,
+    pub logs: Arc<dyn Sink>,
+    pub limits: Limits,
+    pub metrics: Metrics,
+    pub addresses: Arc<Addresses>,
+    /// Every task of the worker.
+    pub tracker: TaskTracker,
+    /// Set when the drain begins; ends the timers.
+    pub draining: CancellationToken,
+    origin: Instant,
+    functions: Mutex<HashMap<String, Arc<Function>>>,
+    admission: Mutex<Admission<String, Key>>,
+}
+
+// === impl Node ===
+
+impl Node {
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { composer, launcher, logs, limits, metrics } = parts;
+        Arc::new(Self {
+            composer,
+            launcher,
+            logs,
+            metrics,
+            addresses: Arc::default(),
+            tracker: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            origin: Instant::now(),
+            functions: Mutex::default(),
+            admission: Mutex::new(Admission::new(limits.starts)),
+            limits,
+        })
+    }
+
+    /// The time since the node was made, which is the time of all decisions.
+    pub fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    /// The moment of a decision's time.
+    pub fn moment(&self, time: Duration) -> Instant {
+        self.origin.checked_add(time).unwrap_or_else(Instant::now)
+    }
+
+    /// The function of a version, made if this is its first call.
+    pub fn function(self: &Arc<Self>, version: &Version) -> Arc<Function> {
+        let mut functions = self.functions.lock();
+        if let Some(function) = functions.get(&version.name) {
+            return Arc::clone(function);
+        }
+        let function = Function::new(Arc::clone(self), version);
+        functions.insert(version.name.clone(), Arc::clone(&function));
+        function
+    }
+
+    /// Every function that has been called.
+    pub fn functions(&self) -> Vec<Arc<Function>> {
+        self.functions.lock().values().cloned().collect()
+    }
+
+    /// A function that has been called.
+    pub fn known(&self, name: &str) -> Option<Arc<Function>> {
+        self.functions.lock().get(name).cloned()
+    }
+
+    /// Forgets a function. Requests that still hold it finish.
+    pub fn forget(&self, name: &str) {
+        self.functions.lock().remove(name);
+    }
+
+    /// Asks for the capacity to start an instance.
+    pub fn want(self: &Arc<Self>, function: &str, instance: Key) {
+        self.admission.lock().want(&function.to_owned(), instance);
+        self.admit();
+    }
+
+    /// Takes [`Self::want`] back.
+    pub fn withdraw(&self, function: &str, instance: Key) {
+        self.admission.lock().withdraw(&function.to_owned(), &instance);
+    }
+
+    /// One of the starts under way is over.
+    pub fn start_is_over(self: &Arc<Self>) {
+        self.admission.lock().done();
+        self.admit();
+    }
+
+    /// Starts under way.
+    pub fn starts_running(&self) -> u32 {
+        self.admission.lock().running()
+    }
+
+    fn admit(self: &Arc<Self>) {
+        loop {
+            let granted = self.admission.lock().grant();
+            let Some((name, instance)) = granted else { return };
+            let started = self.known(&name).is_some_and(|function| function.admitted(instance));
+            if !started {
+                // It was taken back in the meantime.
+                self.admission.lock().done();
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The Lambda Runtime API, served to one instance on a listener inside its sandbox.
+//!
+//! Source: AWS's "Using the Lambda runtime API" (2018-06-01). `GET .../invocation/next` waits for work; the
+//! first one ends the init. `POST .../{id}/response` and `.../{id}/error` end a request, `POST .../init/error`
+//! ends the instance. Who speaks here is the function's own code: an answer counts only for the request in
+//! hand, and everything it sends is limited.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::call::{EventCall, Fault};
+use crate::failures::{self, RESPONSE_SLACK};
+use crate::frames::head::Raised;
+
+const PREFIX: &str = "/2018-06-01/runtime/";
+/// Bytes of an error report that are read.
+const ERROR_LIMIT: usize = 256 * 1024;
+
+/// One instance's Runtime API.
+#[derive(Debug)]
+pub(crate) struct Api {
+    work: mpsc::Sender<EventCall>,
+    waiting: tokio::sync::Mutex<mpsc::Receiver<EventCall>>,
+    in_hand: Mutex<Option<InHand>>,
+    first: Notify,
+    init_error: Mutex<Option<Raised>>,
+    payload_limit: u64,
+}
+
+/// The request the function has been given and has not answered.
+#[derive(Debug)]
+struct InHand {
+    id: String,
+    reply: oneshot::Sender<Result<Bytes, Fault>>,
+}
+
+/// What a runtime posts as an error.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ErrorReport {
+    error_message: String,
+    error_type: String,
+    stack_trace: Vec<String>,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+// === impl Api ===
+
+impl Api {
+    /// Serves `listener` until `closed`.
+    pub fn serve(
+        listener: TcpListener,
+        payload_limit: u64,
+        tracker: &TaskTracker,
+        closed: CancellationToken,
+    ) -> Arc<Self> {
+        let (work, waiting) = mpsc::channel(1);
+        let api = Arc::new(Self {
+            work,
+            waiting: tokio::sync::Mutex::new(waiting),
+            in_hand: Mutex::new(None),
+            first: Notify::new(),
+            init_error: Mutex::new(None),
+            payload_limit,
+        });
+        tracker.spawn(Arc::clone(&api).accept(listener, tracker.clone(), closed));
+        api
+    }
+
+    /// Done when the function asks for its first request, or has reported that its init failed.
+    pub async fn ready(&self) -> Result<(), Fault> {
+        self.first.notified().await;
+        match self.init_error.lock().take() {
+            Some(raised) => Err(Fault::Raised(raised)),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands a request to the function and waits for its answer.
+    pub async fn invoke(&self, call: &EventCall) -> Result<Bytes, Fault> {
+        let (reply, answer) = oneshot::channel();
+        let id = call.event.request_id.to_string();
+        *self.in_hand.lock() = Some(InHand { id, reply });
+        self.work.send(call.clone()).await.map_err(|_| Fault::NotSent)?;
+        answer.await.unwrap_or(Err(Fault::Broken))
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener, tracker: TaskTracker, closed: CancellationToken) {
+        loop {
+            let stream = tokio::select! {
+                () = closed.cancelled() => return,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tracing::warn!(%error, "an instance's runtime API cannot accept");
+                        return;
+                    }
+                },
+            };
+            let _ = stream.set_nodelay(true);
+            let api = Arc::clone(&self);
+            let closed = closed.clone();
+            tracker.spawn(async move {
+                let service = service_fn(move |request| {
+                    let api = Arc::clone(&api);
+                    async move { Ok::<_, Infallible>(api.answer(request).await) }
+                });
+                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                tokio::select! {
+                    () = closed.cancelled() => {}
+                    _ = connection => {}
+                }
+            });
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let path = request.uri().path().to_owned();
+        let Some(route) = path.strip_prefix(PREFIX) else { return no_route() };
+        let parts: Vec<&str> = route.split('/').collect();
+        match (request.method(), parts.as_slice()) {
+            (&Method::GET, ["invocation", "next"]) => self.next().await,
+            (&Method::POST, ["invocation", id, "response"]) => self.response(id, request).await,
+            (&Method::POST, ["invocation", id, "error"]) => self.error(id, request).await,
+            (&Method::POST, ["init", "error"]) => self.init_failed(request).await,
+            _ => no_route(),
+        }
+    }
+
+    async fn next(&self) -> Answer {
+        self.first.notify_one();
+        let call = self.waiting.lock().await.recv().await;
+        match call {
+            Some(call) => event_response(call),
+            None => {
+                error(StatusCode::INTERNAL_SERVER_ERROR, "Container.Stopping", "the instance is stopping")
+            }
+        }
+    }
+
+    async fn response(&self, id: &str, request: Request<Incoming>) -> Answer {
+        let Some(in_hand) = self.take(id) else { return unknown_request() };
+        let limit = self.payload_limit + RESPONSE_SLACK;
+        match collect(request, usize::try_from(limit).unwrap_or(usize::MAX)).await {
+            Ok(body) => {
+                drop(in_hand.reply.send(Ok(body)));
+                accepted()
+            }
+            Err(over) => {
+                let fault = match over {
+                    Some(size) => Fault::Known(Box::new(failures::too_large(size, limit))),
+                    None => Fault::Malformed("the answer broke off".to_owned()),
+                };
+                drop(in_hand.reply.send(Err(fault)));
+                let message = format!("Exceeded maximum allowed payload size ({limit} bytes).");
+                error(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
+            }
+        }
+    }
+
+    async fn error(&self, id: &str, request: Request<Incoming>) -> Answer {
+        let Some(in_hand) = self.take(id) else { return unknown_request() };
+        let raised = report(request).await;
+        drop(in_hand.reply.send(Err(Fault::Raised(raised))));
+        accepted()
+    }
+
+    async fn init_failed(&self, request: Request<Incoming>) -> Answer {
+        let raised = report(request).await;
+        *self.init_error.lock() = Some(raised);
+        self.first.notify_one();
+        accepted()
+    }
+
+    fn take(&self, id: &str) -> Option<InHand> {
+        self.in_hand.lock().take_if(|in_hand| in_hand.id == id)
+    }
+}
+
+fn event_response(call: EventCall) -> Answer {
+    let event = call.event;
+    let mut response = Response::new(Full::new(event.payload));
+    let headers = [
+        ("lambda-runtime-aws-request-id", Some(event.request_id.to_string())),
+        ("lambda-runtime-deadline-ms", Some(call.deadline_ms.to_string())),
+        ("lambda-runtime-invoked-function-arn", Some(call.arn)),
+        ("lambda-runtime-trace-id", event.trace),
+        ("lambda-runtime-client-context", event.client_context),
+        ("content-type", Some("application/json".to_owned())),
+    ];
+    for (name, value) in headers {
+        // A value with a line break, which only a caller can have put there, is left out.
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// The whole body; `Err(Some(size))`: it is over the limit, `Err(None)`: it broke off.
+async fn collect(request: Request<Incoming>, limit: usize) -> Result<Bytes, Option<u64>> {
+    let announced = request.headers().get(http::header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    match Limited::new(request.into_body(), limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Some(announced.unwrap_or(u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1))))
+        }
+        Err(_) => Err(None),
+    }
+}
+
+async fn report(request: Request<Incoming>) -> Raised {
+    let kind = request.headers().get("lambda-runtime-function-error-type");
+    let kind = kind.map(|kind| crate::call::latin1(kind.as_bytes()));
+    let body = collect(request, ERROR_LIMIT).await.unwrap_or_default();
+    let report: ErrorReport = serde_json::from_slice(&body).unwrap_or_else(|_| ErrorReport {
+        error_message: String::from_utf8_lossy(&body).into_owned(),
+        ..ErrorReport::default()
+    });
+    let error_type = if report.error_type.is_empty() { kind.unwrap_or_default() } else { report.error_type };
+    Raised { error_type, message: report.error_message, stack_trace: report.stack_trace }
+}
+
+fn accepted() -> Answer {
+    json(StatusCode::ACCEPTED, &serde_json::json!({ "status": "OK" }))
+}
+
+fn unknown_request() -> Answer {
+    error(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID")
+}
+
+fn no_route() -> Answer {
+    error(StatusCode::NOT_FOUND, "NotFound", "no such path in the runtime API")
+}
+
+fn error(status: StatusCode, kind: &str, message: &str) -> Answer {
+    json(status, &serde_json::json!({ "errorMessage": message, "errorType": kind }))
+}
+
+fn json(status: StatusCode, value: &serde_json::Value) -> Answer {
+    let mut response = Response::new(Full::new(Bytes::from(value.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,177 @@
+//! From a version to an instance that is ready: compose, make the sandbox, wait for the init.
+//!
+//! Bounded by the server's init limit. Whatever goes wrong, nothing of the instance is left when the error
+//! is returned, and the error says whose doing it was.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbox::handle::{Channels, Signal};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use types::failure::{Failure, Phase};
+use types::function::Version;
+
+use crate::addresses::Address;
+use crate::call::Fault;
+use crate::compose::{self, Composition, Identity, Isolation};
+use crate::failures;
+use crate::frames::{Connection, Shim, shim};
+use crate::instance::{Instance, Protocol, last_breath};
+use crate::launcher::Tree;
+use crate::output::Output;
+use crate::pool::Node;
+use crate::runtime_api::Api;
+use crate::web::Server;
+
+/// Why there is no instance.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// The function's doing.
+    Function(Box<Failure>),
+    /// The platform's.
+    Platform(String),
+}
+
+/// Everything of an instance before its protocol is known to work.
+struct Parts {
+    identity: Identity,
+    composition: Composition,
+    address: Option<Address>,
+    output: Arc<Output>,
+    frames: Option<Connection>,
+    tree: Arc<dyn Tree>,
+    closed: CancellationToken,
+    began: Instant,
+}
+
+/// Starts an instance of `version` and waits until it is ready.
+pub(crate) async fn start(node: &Node, version: &Arc<Version>) -> Result<Instance, StartError> {
+    let began = Instant::now();
+    let mut parts = launch(node, version, began).await?;
+    let limit = Duration::from_secs(node.limits.init_seconds.into());
+    let ready = tokio::time::timeout(limit, ready(node, &mut parts)).await;
+    let listens = parts.composition.protocol == compose::Protocol::Own;
+    let failure = match ready {
+        Ok(Ok(protocol)) => {
+            let Parts { identity, tree, output, began, closed, address, .. } = parts;
+            let version = Arc::clone(version);
+            return Ok(Instance::new(identity.id, version, tree, output, protocol, began, closed, address));
+        }
+        Ok(Err(fault)) => explain(fault, &parts, version, listens).await,
+        Err(_) => {
+            parts.tree.signal(Signal::Kill);
+            Arc::clone(&parts.tree).exited().await;
+            failures::init_timed_out(limit, listens)
+        }
+    };
+    Err(StartError::Function(Box::new(abandon(parts, failure))))
+}
+
+async fn launch(node: &Node, version: &Arc<Version>, began: Instant) -> Result<Parts, StartError> {
+    let mut identity = Identity::new(version, jiff::Timestamp::now());
+    let address = (node.composer.isolation == Isolation::Process).then(|| node.addresses.take());
+    if let Some(address) = &address {
+        identity.address = Some(address.ip);
+        identity.port = Some(address.free_port().map_err(|error| StartError::Platform(error.to_string()))?);
+    }
+    let composition = node.composer.compose(version, &identity).map_err(|error| {
+        let failure = failures::no_entry(error.message, &error.suggestion);
+        StartError::Function(Box::new(failure))
+    })?;
+    let platform = |error: std::io::Error| StartError::Platform(error.to_string());
+    let sink = Arc::clone(&node.logs);
+    let (output, writer) = Output::pair(sink, &version.name, &identity.stream).map_err(platform)?;
+    let (frames, theirs) = if composition.frames {
+        let (ours, theirs) = Connection::pair().map_err(platform)?;
+        (Some(ours), Some(theirs))
+    } else {
+        (None, None)
+    };
+    let channels = Channels { output: writer, frames: theirs };
+    let closed = CancellationToken::new();
+    node.tracker.spawn({
+        let (output, closed) = (Arc::clone(&output), closed.clone());
+        async move {
+            tokio::select! {
+                () = output.run() => {}
+                () = closed.cancelled() => output.finish(),
+            }
+        }
+    });
+    match node.launcher.start(composition.spec.clone(), channels).await {
+        Ok(tree) => Ok(Parts { identity, composition, address, output, frames, tree, closed, began }),
+        Err(error) => {
+            closed.cancel();
+            Err(StartError::Platform(error.to_string()))
+        }
+    }
+}
+
+/// Waits for the init, in the way of the instance's protocol.
+async fn ready(node: &Node, parts: &mut Parts) -> Result<Protocol, Fault> {
+    let tree = Arc::clone(&parts.tree);
+    match parts.composition.protocol {
+        compose::Protocol::Frames => {
+            let connection = parts.frames.take().ok_or(Fault::Broken)?;
+            Ok(Protocol::Frames(Shim::init(connection).await?))
+        }
+        compose::Protocol::Own => {
+            let address = listening(parts).await?;
+            Ok(Protocol::Own(Server::new(tree, address, node.tracker.clone())))
+        }
+        compose::Protocol::RuntimeApi => {
+            let listener = tree.take_listener().ok_or(Fault::Broken)?;
+            let api = Api::serve(listener, node.limits.payload, &node.tracker, parts.closed.clone());
+            tokio::select! {
+                ready = api.ready() => ready?,
+                _ = tree.exited() => return Err(Fault::Broken),
+            }
+            Ok(Protocol::RuntimeApi(api))
+        }
+    }
+}
+
+/// The address an own server listens on: told by the kernel, or by the shim that started it.
+async fn listening(parts: &mut Parts) -> Result<SocketAddr, Fault> {
+    let tree = Arc::clone(&parts.tree);
+    let wanted = Some(parts.composition.port);
+    let Some(connection) = &mut parts.frames else {
+        return tree.listening(wanted).await.ok_or(Fault::Broken);
+    };
+    tokio::select! {
+        biased;
+        told = shim::listening(connection) => told,
+        Some(address) = Arc::clone(&tree).listening(wanted) => Ok(address),
+        _ = tree.exited() => Err(Fault::Broken),
+    }
+}
+
+async fn explain(fault: Fault, parts: &Parts, version: &Version, listens: bool) -> Failure {
+    let exit = last_breath(&parts.tree).await;
+    match fault {
+        Fault::Raised(raised) => failures::raised(Phase::Init, raised),
+        Fault::Malformed(what) => failures::malformed(Phase::Init, &what),
+        Fault::Known(failure) => *failure,
+        Fault::NotSent | Fault::Broken if listens => failures::ended_before_listening(&exit, version),
+        Fault::NotSent | Fault::Broken => failures::ended(Phase::Init, &exit, version),
+    }
+}
+
+/// Completes the failure of a start whose tree is gone, and says so in the log.
+fn abandon(parts: Parts, mut failure: Failure) -> Failure {
+    let Parts { output, closed, began, .. } = parts;
+    output.finish();
+    failure.log_lines = output.recent();
+    let duration = began.elapsed().as_secs_f64() * 1000.0;
+    let status =
+        if matches!(failure.cause, types::failure::Cause::TimedOut { .. }) { "timeout" } else { "error" };
+    output.note(format!("{}: {}", failure.error_type, failure.message));
+    output.note(format!(
+        "INIT_REPORT Init Duration: {duration:.2} ms\tPhase: init\tStatus: {status}\tError Type: {}",
+        failure.error_type
+    ));
+    closed.cancel();
+    failure
+}

@@ -1,0 +1,83 @@
+//! What the worker holds at one moment, as a value for the admin API and `lambent status`.
+//! A copy: nothing here changes anything.
+
+use serde::{Deserialize, Serialize};
+use types::failure::Failure;
+
+/// Every function that has been called or is waiting to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Functions by name, in order.
+    pub functions: Vec<Function>,
+    /// Instances of all functions that are starting.
+    pub starts_running: u32,
+    /// Most that may be starting at once.
+    pub starts_limit: u32,
+    /// Whether no more work is taken.
+    pub draining: bool,
+}
+
+/// One function.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Function {
+    /// Its bare name.
+    pub name: String,
+    /// Requests that wait for an instance.
+    pub queued: usize,
+    /// Instances that wait for their start or are starting.
+    pub starting: usize,
+    /// Most instances that may exist at once.
+    pub max_instances: u32,
+    /// Instances that exist.
+    pub instances: Vec<Instance>,
+    /// Versions whose init keeps failing.
+    pub backing_off: Vec<BackingOff>,
+    /// The last thing that went wrong.
+    pub last_failure: Option<Failure>,
+}
+
+/// One instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its id: the last part of its log stream's name.
+    pub id: String,
+    /// The sandbox's name, as in the cgroup's; empty while it is being made.
+    pub sandbox: String,
+    /// The version it runs.
+    pub version: String,
+    /// Where it is in its life.
+    pub state: State,
+    /// How it is spoken to: `frames`, `http` or `runtime-api`.
+    pub protocol: String,
+    /// Milliseconds since its start began.
+    pub age_ms: u64,
+    /// Milliseconds since it became free, where it is idle.
+    pub idle_ms: Option<u64>,
+    /// Requests it has been given.
+    pub requests: u64,
+}
+
+/// Where an instance is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its sandbox is being made or its init runs.
+    Starting,
+    /// It is free.
+    Idle,
+    /// It handles a request.
+    Busy,
+    /// It is on its way out.
+    Retiring,
+}
+
+/// A version whose init keeps failing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackingOff {
+    /// The version.
+    pub version: String,
+    /// Rounds of starts that failed.
+    pub rounds: u32,
+    /// Milliseconds until the next attempt.
+    pub retry_after_ms: u64,
+}

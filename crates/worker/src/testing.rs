@@ -1,0 +1,228 @@
+//! What this crate's tests run functions with: plain child processes instead of sandboxes, the real shims,
+//! real interpreters, code in temporary directories. No isolation: that is the sandbox crate's to test.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener as Listener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sandbox::handle::{Channels, Exit, Signal, StartError, Status, Usage};
+use sandbox::spec::Spec;
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use types::function::{Runtime, Version};
+use types::invocation::Boxed;
+use types::limits::Limits;
+use types::log::{Line, Sink};
+use types::settings::Settings;
+
+use crate::compose::{Composer, Isolation};
+use crate::launcher::{Launcher, Tree};
+use crate::runtimes::Runtimes;
+use crate::shim;
+use crate::worker::Worker;
+
+/// Keeps lines.
+#[derive(Default)]
+pub(crate) struct Kept(Mutex<Vec<Line>>);
+
+/// Starts plain child processes.
+#[derive(Default)]
+pub(crate) struct Processes {
+    /// Fails this many starts before it starts anything.
+    pub failures: Arc<Mutex<u32>>,
+}
+
+struct Process {
+    pid: rustix::process::Pid,
+    exit: watch::Receiver<Option<Exit>>,
+    listener: Mutex<Option<Listener>>,
+}
+
+/// A worker over plain processes, in a directory of its own.
+pub(crate) struct World {
+    pub worker: Worker,
+    pub lines: Arc<Kept>,
+    pub failures: Arc<Mutex<u32>>,
+    directory: TempDir,
+}
+
+// === impl World ===
+
+impl World {
+    pub fn new(limits: Limits) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let runtimes = Runtimes::find_in(&[PathBuf::from("/usr/bin")]);
+        let shim = shim::install(directory.path(), &Runtimes::default()).unwrap();
+        let composer = Composer { isolation: Isolation::Process, runtimes, shim };
+        let lines = Arc::new(Kept::default());
+        let launcher = Processes::default();
+        let failures = Arc::clone(&launcher.failures);
+        let worker = Worker::with(composer, Box::new(launcher), lines.clone(), limits);
+        Self { worker, lines, failures, directory }
+    }
+
+    /// A function whose code is these files; a file that begins with `#!` is executable.
+    pub fn version(&self, name: &str, files: &[(&str, &str)]) -> Version {
+        let code = self.directory.path().join(format!("code-{name}"));
+        for (file, text) in files {
+            let path = code.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        Version { code, ..version(name) }
+    }
+}
+
+// === impl Kept ===
+
+impl Kept {
+    pub fn texts(&self) -> Vec<String> {
+        self.0.lock().iter().map(|line| line.text.clone()).collect()
+    }
+}
+
+impl Sink for Kept {
+    fn write(&self, line: Line) {
+        self.0.lock().push(line);
+    }
+}
+
+// === impl Processes ===
+
+impl Launcher for Processes {
+    fn start(&self, spec: Spec, channels: Channels) -> Boxed<Result<Arc<dyn Tree>, StartError>> {
+        let mut failures = self.failures.lock();
+        if *failures > 0 {
+            *failures -= 1;
+            let (step, reason) = ("mount /usr".to_owned(), "made to fail".to_owned());
+            return Box::pin(std::future::ready(Err(StartError::Step { step, reason })));
+        }
+        let tree: Arc<dyn Tree> = Arc::new(spawn(&spec, channels));
+        Box::pin(std::future::ready(Ok(tree)))
+    }
+}
+
+fn spawn(spec: &Spec, channels: Channels) -> Process {
+    let listener = spec.server_listener.map(|address| Listener::bind(address).unwrap());
+    let mut command = Command::new(&spec.process.argv[0]);
+    command
+        .args(&spec.process.argv[1..])
+        .env_clear()
+        .envs(spec.process.environment.iter().cloned())
+        .current_dir(&spec.process.directory)
+        .stdout(channels.output.try_clone().unwrap())
+        .stderr(channels.output)
+        .stdin(Stdio::null());
+    if let Some(frames) = channels.frames {
+        // Without unsafe code a child's descriptor can only be one of the first three.
+        command.stdin(frames).env("LAMBENT_FRAMES_FD", "0");
+    }
+    let child = command.spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    Process { pid, exit: reap(child), listener: Mutex::new(listener) }
+}
+
+fn reap(mut child: Child) -> watch::Receiver<Option<Exit>> {
+    let (sender, receiver) = watch::channel(None);
+    std::thread::spawn(move || {
+        let status = child.wait().unwrap();
+        let status = match status.code() {
+            Some(code) => Status::Exited(code),
+            None => Status::Signaled(status.signal().unwrap()),
+        };
+        let _ = sender.send(Some(Exit { status, out_of_memory: false, usage: Usage::default() }));
+    });
+    receiver
+}
+
+impl Tree for Process {
+    fn id(&self) -> String {
+        format!("process-{}", self.pid.as_raw_nonzero())
+    }
+
+    fn listening(self: Arc<Self>, _wanted: Option<u16>) -> Boxed<Option<SocketAddr>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn connect(self: Arc<Self>, address: SocketAddr) -> Boxed<io::Result<TcpStream>> {
+        Box::pin(TcpStream::connect(address))
+    }
+
+    fn take_listener(&self) -> Option<TcpListener> {
+        let listener = self.listener.lock().take()?;
+        listener.set_nonblocking(true).unwrap();
+        Some(TcpListener::from_std(listener).unwrap())
+    }
+
+    fn exited(self: Arc<Self>) -> Boxed<Exit> {
+        let mut exit = self.exit.clone();
+        Box::pin(async move {
+            let _tree = self;
+            exit.wait_for(Option::is_some).await.unwrap().unwrap()
+        })
+    }
+
+    fn signal(&self, signal: Signal) {
+        let signal = match signal {
+            Signal::Terminate => rustix::process::Signal::TERM,
+            Signal::Kill => rustix::process::Signal::KILL,
+        };
+        if self.exit.borrow().is_none() {
+            let _ = rustix::process::kill_process(self.pid, signal);
+        }
+    }
+
+    fn thaw(&self) {}
+
+    fn usage(self: Arc<Self>) -> Boxed<Usage> {
+        Box::pin(std::future::ready(Usage { memory_peak_bytes: 20 << 20, ..Usage::default() }))
+    }
+
+    fn stop(self: Arc<Self>, grace: Duration) -> Boxed<Exit> {
+        Box::pin(async move {
+            self.signal(Signal::Terminate);
+            if let Ok(exit) = tokio::time::timeout(grace, Arc::clone(&self).exited()).await {
+                return exit;
+            }
+            self.signal(Signal::Kill);
+            self.exited().await
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal(Signal::Kill);
+    }
+}
+
+/// A Python handler's version, without code.
+pub(crate) fn version(name: &str) -> Version {
+    Version {
+        name: name.to_owned(),
+        version: "$LATEST".to_owned(),
+        arn: types::arn::function_arn(name),
+        revision: "one".to_owned(),
+        runtime: Runtime::Python { minor: 11 },
+        handler: "lambda_function.lambda_handler".to_owned(),
+        memory_mib: 128,
+        tmp_mib: 512,
+        timeout: Duration::from_secs(10),
+        environment: BTreeMap::new(),
+        code: PathBuf::from("/nowhere"),
+        code_sha256: String::new(),
+        settings: Settings::default(),
+        reserved_concurrency: None,
+    }
+}

@@ -1,0 +1,318 @@
+//! The worker: implements [`Dispatch`] over the pools, and stops them in order.
+//!
+//! One per server, a cheap clone. A request is checked, waits for a lease and then runs in a task of its
+//! own; see [`crate::invocation`]. [`Worker::sync`] is told of every published snapshot and retires what is
+//! not current any more; nothing here is durable.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use sandbox::spec::Spec;
+use tokio::sync::oneshot;
+use types::arn::LATEST;
+use types::body::Body;
+use types::function::Version;
+use types::invocation::{Boxed, Dispatch, Event, Outcome, Refusal, Unserved};
+use types::limits::Limits;
+use types::log::Sink;
+use types::request_id::RequestId;
+use types::routing::Snapshot;
+
+use crate::answer::Answer;
+use crate::call::{HttpCall, epoch_ms};
+use crate::collect::{Incomplete, collect};
+use crate::compose::{Composer, Identity, Isolation};
+use crate::instance::Serving;
+use crate::invocation::{self, NotSent};
+use crate::launcher::Launcher;
+use crate::metrics::Metrics;
+use crate::pool::{Lease, Node, Parts, Refused};
+use crate::runtimes::Runtimes;
+use crate::shim;
+use crate::status::Status;
+
+/// Instances that may turn out gone before a request is given up.
+const ATTEMPTS: u32 = 3;
+
+/// What a worker is made of.
+pub struct Options {
+    /// The server's limits.
+    pub limits: Limits,
+    /// How instances are kept apart.
+    pub isolation: Isolation,
+    /// The interpreters of this machine, from [`crate::runtimes::discover`].
+    pub runtimes: Runtimes,
+    /// The shims, from [`crate::shim::install`].
+    pub shim: shim::Installed,
+    /// Whoever makes sandboxes.
+    pub sandbox: sandbox::handle::Handle,
+    /// Where functions' lines go.
+    pub logs: Arc<dyn Sink>,
+}
+
+/// Runs functions.
+#[derive(Clone)]
+pub struct Worker {
+    node: Arc<Node>,
+    /// Revisions that were current in the last snapshot, with the function they belong to.
+    current: Arc<Mutex<HashSet<(String, autoscaler::Revision)>>>,
+}
+
+/// Why no spec can be shown.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}; {suggestion}")]
+pub struct ComposeError {
+    /// What is wrong.
+    pub message: String,
+    /// What would help.
+    pub suggestion: String,
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// A worker without any instance. Call it inside the runtime.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let Options { limits, isolation, runtimes, shim, sandbox, logs } = options;
+        let composer = Composer { isolation, runtimes, shim };
+        Self::with(composer, Box::new(sandbox), logs, limits)
+    }
+
+    pub(crate) fn with(
+        composer: Composer,
+        launcher: Box<dyn Launcher>,
+        logs: Arc<dyn Sink>,
+        limits: Limits,
+    ) -> Self {
+        let parts = Parts { composer, launcher, logs, limits, metrics: Metrics::new() };
+        Self { node: Node::new(parts), current: Arc::default() }
+    }
+
+    /// Makes the worker's metrics visible in a registry.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.node.metrics.register(registry);
+    }
+
+    /// Takes a newly published snapshot into account: settings change at once, instances of what is no
+    /// longer current go as soon as they are free.
+    pub fn sync(&self, snapshot: &Snapshot) {
+        let mut current = HashSet::new();
+        for (name, function) in &snapshot.functions {
+            let targets = function.aliases.values().map(String::as_str).chain([LATEST]);
+            for version in targets.filter_map(|target| function.versions.get(target)) {
+                current.insert((name.clone(), crate::pool::revision(version)));
+            }
+            if let (Some(known), Some(version)) =
+                (self.node.known(name), function.versions.values().next_back())
+            {
+                known.configure(version);
+            }
+        }
+        let previous = std::mem::replace(&mut *self.current.lock(), current.clone());
+        for (name, revision) in previous.difference(&current) {
+            if let Some(function) = self.node.known(name) {
+                function.replaced(revision.clone());
+            }
+        }
+        self.forget_deleted(snapshot);
+    }
+
+    /// What is held at this moment.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut functions: Vec<_> = self.node.functions().iter().map(|function| function.status()).collect();
+        functions.sort_by(|one, other| one.name.cmp(&other.name));
+        Status {
+            functions,
+            starts_running: self.node.starts_running(),
+            starts_limit: self.node.limits.starts,
+            draining: self.node.draining.is_cancelled(),
+        }
+    }
+
+    /// The isolation of a version's instances, as the broker would get it.
+    ///
+    /// # Errors
+    /// [`ComposeError`] when nothing of the version can be started here.
+    pub fn isolation(&self, version: &Version) -> Result<Spec, ComposeError> {
+        let composed = self.node.composer.compose(version, &Identity::example(version));
+        composed
+            .map(|composition| composition.spec)
+            .map_err(|error| ComposeError { message: error.message, suggestion: error.suggestion })
+    }
+
+    /// Takes no more work, lets what runs finish for up to `grace`, then ends every instance. Done when no
+    /// sandbox is left.
+    pub async fn drain(&self, grace: Duration) {
+        self.node.draining.cancel();
+        for function in self.node.functions() {
+            function.send(autoscaler::Event::Drain);
+        }
+        self.node.tracker.close();
+        if tokio::time::timeout(grace, self.node.tracker.wait()).await.is_ok() {
+            return;
+        }
+        for function in self.node.functions() {
+            function.retire_all();
+        }
+        self.node.tracker.wait().await;
+    }
+
+    fn forget_deleted(&self, snapshot: &Snapshot) {
+        for function in self.node.functions() {
+            if !snapshot.functions.contains_key(function.name()) {
+                for revision in function.revisions() {
+                    function.replaced(revision);
+                }
+                if function.is_empty() {
+                    self.node.forget(function.name());
+                }
+            }
+        }
+    }
+
+    async fn lease(&self, version: Arc<Version>) -> Result<Lease, Refused> {
+        if self.node.draining.is_cancelled() {
+            return Err(Refused::Refusal(Refusal::Draining));
+        }
+        self.node.function(&version).acquire(version).await
+    }
+
+    async fn run_invoke(self, version: Arc<Version>, event: Event) -> Result<Outcome, Refusal> {
+        let (size, limit) = (event.payload.len() as u64, self.node.limits.payload);
+        if size > limit {
+            return Err(Refusal::TooLarge { size, limit });
+        }
+        let request_id = event.request_id;
+        let lease = match self.lease(version).await {
+            Ok(lease) => lease,
+            Err(refused) => return failed_start(refused, request_id),
+        };
+        let (reply, answer) = oneshot::channel();
+        // What has begun is finished, whether or not the caller stays.
+        self.node.tracker.spawn(async move { drop(reply.send(run_event(lease, event, limit).await)) });
+        answer.await.unwrap_or_else(|_| Err(Refusal::Platform("the request's task ended".to_owned())))
+    }
+
+    async fn run_serve(
+        self,
+        version: Arc<Version>,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, Unserved> {
+        if is_upgrade(&request) {
+            return Ok(not_implemented());
+        }
+        let request_id = request.extensions().get::<RequestId>().copied().unwrap_or_default();
+        let limit = self.node.limits.payload;
+        let (parts, body) = request.into_parts();
+        // A slow upload holds no instance: the body is here before one is asked for.
+        let body = read(body, limit).await?;
+        let lease = self.lease(Arc::clone(&version)).await.map_err(unserved)?;
+        let (head, answer) = oneshot::channel();
+        let deadline_ms = epoch_ms(version.timeout);
+        let call = HttpCall { request_id, deadline_ms, parts, body };
+        self.node.tracker.spawn(run_http(lease, call, limit, Answer::new(head)));
+        answer.await.unwrap_or_else(|_| {
+            Err(Unserved::Refused(Refusal::Platform("the request's task ended".to_owned())))
+        })
+    }
+}
+
+impl Dispatch for Worker {
+    fn invoke(&self, version: Arc<Version>, event: Event) -> Boxed<Result<Outcome, Refusal>> {
+        Box::pin(self.clone().run_invoke(version, event))
+    }
+
+    fn serve(
+        &self,
+        version: Arc<Version>,
+        request: http::Request<Body>,
+    ) -> Boxed<Result<http::Response<Body>, Unserved>> {
+        Box::pin(self.clone().run_serve(version, request))
+    }
+}
+
+async fn run_event(mut lease: Lease, event: Event, limit: u64) -> Result<Outcome, Refusal> {
+    for _ in 0..ATTEMPTS {
+        match invocation::event(&mut lease, &event, limit).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(NotSent) => match lease.again().await {
+                Ok(next) => lease = next,
+                Err(refused) => return failed_start(refused, event.request_id),
+            },
+        }
+    }
+    Err(gave_up())
+}
+
+async fn run_http(mut lease: Lease, call: HttpCall, limit: u64, mut answer: Answer) {
+    for _ in 0..ATTEMPTS {
+        match lease.instance().serving() {
+            Serving::Handler => match invocation::http_handler(&mut lease, &call, limit).await {
+                Ok(response) => return answer.whole(response),
+                Err(NotSent) => {}
+            },
+            Serving::Web => {
+                let HttpCall { parts, body, request_id, .. } = &call;
+                match invocation::http_application(&mut lease, parts, body, *request_id, answer).await {
+                    Ok(()) => return,
+                    Err((NotSent, unused)) => answer = unused,
+                }
+            }
+        }
+        match lease.again().await {
+            Ok(next) => lease = next,
+            Err(refused) => return answer.whole(Err(unserved(refused))),
+        }
+    }
+    answer.whole(Err(Unserved::Refused(gave_up())));
+}
+
+fn gave_up() -> Refusal {
+    Refusal::Platform("instances keep ending before they get the request; see `lambent logs`".to_owned())
+}
+
+/// What a call comes to that got no instance.
+fn failed_start(refused: Refused, request_id: RequestId) -> Result<Outcome, Refusal> {
+    match refused {
+        Refused::Refusal(refusal) => Err(refusal),
+        Refused::Failed(failure) => Ok(Outcome {
+            payload: failure.payload(request_id),
+            failure: Some(*failure),
+            log_tail: Bytes::new(),
+        }),
+    }
+}
+
+fn unserved(refused: Refused) -> Unserved {
+    match refused {
+        Refused::Refusal(refusal) => Unserved::Refused(refusal),
+        Refused::Failed(failure) => Unserved::Failed(failure),
+    }
+}
+
+async fn read(body: Body, limit: u64) -> Result<Bytes, Unserved> {
+    collect(body, limit).await.map_err(|incomplete| {
+        Unserved::Refused(match incomplete {
+            Incomplete::TooLarge(size) => Refusal::TooLarge { size, limit },
+            // The client is gone, so nobody reads this.
+            Incomplete::Broken(error) => Refusal::Platform(format!("the request broke off: {error}")),
+        })
+    })
+}
+
+fn is_upgrade(request: &http::Request<Body>) -> bool {
+    request.headers().contains_key(http::header::UPGRADE) || request.method() == http::Method::CONNECT
+}
+
+fn not_implemented() -> http::Response<Body> {
+    let text = "upgrades (WebSocket) are not supported yet: use plain HTTP requests\n";
+    let mut response = http::Response::new(types::body::full(text));
+    *response.status_mut() = http::StatusCode::NOT_IMPLEMENTED;
+    response
+}
