@@ -108,7 +108,7 @@ pub enum OpenError {
         source: rusqlite::Error,
     },
     /// Something else went wrong with a database.
-    #[error("{} cannot be opened: {source}", path.display())]
+    #[error("{} cannot be opened ({source}): check its disk", path.display())]
     Database {
         /// The database's file.
         path: PathBuf,
@@ -116,7 +116,7 @@ pub enum OpenError {
         source: rusqlite::Error,
     },
     /// Something else went wrong with the directory.
-    #[error("data directory {} cannot be used: {source}", path.display())]
+    #[error("data directory {} cannot be used ({source}): check its disk", path.display())]
     Io {
         /// The path.
         path: PathBuf,

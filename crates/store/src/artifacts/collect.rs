@@ -92,7 +92,10 @@ impl Shared {
         };
         look(&self.directory.path().join("code"))?;
         for fan in fs::read_dir(self.directory.path().join("blobs"))? {
-            look(&fan?.path())?;
+            let fan = fan?;
+            if fan.file_type()?.is_dir() {
+                look(&fan.path())?;
+            }
         }
         Ok(kept)
     }

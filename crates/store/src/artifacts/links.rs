@@ -44,6 +44,8 @@ pub(crate) fn stays_inside(path: &str, links: &Links) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn inside(path: &str, links: &[(&str, &str)]) -> bool {
@@ -62,5 +64,34 @@ mod tests {
         assert!(inside("a/b/up", &pair));
         assert!(!inside("out", &pair));
         assert!(!inside("a", &[("a", "b"), ("b", "a")]));
+    }
+
+    proptest! {
+        /// The kernel is asked about random links between a few directories.
+        #[test]
+        fn agrees_with_the_kernel(
+            targets in prop::collection::vec(
+                prop::collection::vec(prop::sample::select(vec!["d", "e", "x", "y", "z", "..", "."]), 1..5),
+                3,
+            ),
+        ) {
+            let around = tempfile::tempdir().unwrap();
+            let root = around.path().canonicalize().unwrap().join("root");
+            std::fs::create_dir_all(root.join("d/e")).unwrap();
+            let links: Links = ["x", "d/y", "d/e/z"]
+                .iter()
+                .zip(targets)
+                .map(|(path, target)| ((*path).to_owned(), target.join("/")))
+                .collect();
+            for (path, target) in &links {
+                std::os::unix::fs::symlink(target, root.join(path)).unwrap();
+            }
+            for path in links.keys() {
+                // Where the kernel gets nowhere, nothing can be read either.
+                if let Ok(leads_to) = root.join(path).canonicalize() {
+                    prop_assert_eq!(stays_inside(path, &links), leads_to.starts_with(&root), "{:?}", links);
+                }
+            }
+        }
     }
 }

@@ -119,7 +119,7 @@ impl Logs {
         })))
     }
 
-    /// Waits until every line taken before this call is written.
+    /// Waits until every line taken before this call is written, or counted as lost on a full disk.
     ///
     /// # Errors
     /// [`Error::Closed`] when the writer has ended.

@@ -13,11 +13,11 @@
  * was synced but not its content is there and empty, a rename whose directory was not synced has not
  * happened.
  *
- * It can also run out of space: once POWERCUT_ROOM bytes have been written below the root, writes fail
- * with ENOSPC.
+ * It can also break: once POWERCUT_ROOM bytes have been written below the root, writes fail with ENOSPC;
+ * after POWERCUT_SYNCS syncs below it, all others fail with EIO and make nothing durable.
  *
  * Environment: POWERCUT_ROOT (absolute, without links), POWERCUT_SHADOW (has files/ and directories/),
- * POWERCUT_ROOM (optional). A failure of the layer itself aborts the process: a test must not pass by it.
+ * POWERCUT_ROOM and POWERCUT_SYNCS (optional). A failure of the layer itself aborts the process: a test must not pass by it.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -35,7 +35,7 @@
 #include <unistd.h>
 
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
-static atomic_long written;
+static atomic_long written, syncs;
 
 static void broken(const char *what) {
     fprintf(stderr, "powercut: %s: %s\n", what, strerror(errno));
@@ -139,6 +139,11 @@ static void remember(int fd) {
 
 static int synced(int fd, const char *call) {
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, call);
+    const char *most = getenv("POWERCUT_SYNCS");
+    if (most && below_root(fd) && atomic_fetch_add(&syncs, 1) >= atol(most)) {
+        errno = EIO;
+        return -1;
+    }
     int result = real(fd);
     int error = errno;
     if (!result && below_root(fd)) remember(fd);

@@ -5,14 +5,20 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
+use store::logs::EventQuery;
 use store::records::Write;
 use store::{Options, Store};
 use tokio::task::JoinSet;
 use types::limits::Limits;
+use types::log::{Line, Sink};
 
 use crate::child::{Player, role, say};
 use crate::zips;
 
+/// More, by a thousand bytes each, than a test gives room for.
+pub const LOG_LINES: usize = 4_000;
+/// What an error is said with.
+const FAILED: &str = "failed: ";
 const ROUNDS: usize = 30;
 /// Writers at once, so that commits share a transaction.
 const WRITERS: usize = 4;
@@ -69,15 +75,39 @@ pub fn commit_for_ever(directory: &Path) {
 pub fn commit_until_an_error(directory: &Path) {
     let store = match Store::open(Options { directory: directory.to_owned(), ephemeral: false }) {
         Ok(store) => store,
-        Err(error) => return say(error),
+        Err(error) => return say(format_args!("{FAILED}{error}")),
     };
     runtime().block_on(async {
         for number in 0.. {
             match step(&store, 0, number).await {
                 Ok(acknowledged) => say(acknowledged),
-                Err(error) => return say(error),
+                Err(error) => return say(format_args!("{FAILED}{error}")),
             }
         }
+    });
+}
+
+/// Writes more log lines than there is room for, and says how many can be read.
+pub fn log_until_done(directory: &Path) {
+    let store = open(directory);
+    let logs = store.logs();
+    runtime().block_on(async {
+        for number in 0..LOG_LINES {
+            logs.write(Line {
+                function: "f".to_owned(),
+                stream: "s".to_owned(),
+                timestamp_ms: i64::try_from(number).unwrap(),
+                request_id: None,
+                text: "x".repeat(1000),
+            });
+            if number.is_multiple_of(100) {
+                logs.flush().await.unwrap();
+            }
+        }
+        logs.flush().await.unwrap();
+        say("all lines taken");
+        let query = EventQuery { function: "f".to_owned(), limit: usize::MAX, ..EventQuery::default() };
+        say(logs.events(query).await.unwrap().items.len());
     });
 }
 
@@ -85,6 +115,14 @@ pub fn commit_until_an_error(directory: &Path) {
 pub fn acknowledged(said: &[String]) -> BTreeMap<String, String> {
     let pair = |line: &String| line.split_once(' ').map(|(key, digest)| (key.to_owned(), digest.to_owned()));
     said.iter().filter_map(pair).collect()
+}
+
+/// What a process that commits until an error said: what was acknowledged, and the error.
+pub fn until_the_error(mut player: Player) -> (BTreeMap<String, String>, String) {
+    let said: Vec<String> = std::iter::from_fn(|| player.next()).collect();
+    let (last, acks) = said.split_last().unwrap();
+    let error = last.strip_prefix(FAILED).expect("it ended without an error");
+    (acknowledged(acks), error.to_owned())
 }
 
 /// Opens what is left and checks it against what was acknowledged.

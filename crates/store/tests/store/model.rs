@@ -130,7 +130,7 @@ async fn run(directory: &Path, steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn records_are_a_map_with_revisions(steps in prop::collection::vec(step(), 1..40)) {

@@ -13,21 +13,25 @@ use std::sync::LazyLock;
 use std::time::UNIX_EPOCH;
 
 use crate::child::{Player, role, say};
-use crate::crash::{acknowledged, check, commit_for_ever};
+use crate::crash::{
+    LOG_LINES, acknowledged, check, commit_for_ever, commit_until_an_error, log_until_done, until_the_error,
+};
 
-/// The layer, compiled once; kept as long as this process runs.
-static LAYER: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
-    let directory = tempfile::tempdir().unwrap();
-    let library = directory.path().join("powercut.so");
+/// The layer, compiled once by each run.
+static LAYER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("powercut.so");
+    let aside = library.with_extension(std::process::id().to_string());
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fault/powercut.c");
     let status = Command::new("cc")
         .args(["-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o"])
-        .args([&library, &source])
+        .args([&aside, &source])
         .args(["-ldl", "-lpthread"])
         .status()
         .expect("the fault layer needs a C compiler (cc)");
     assert!(status.success(), "the fault layer does not compile");
-    (directory, library)
+    // At once: another run may be using the one that is there.
+    fs::rename(&aside, &library).unwrap();
+    library
 });
 
 /// A world on the layer: the directory that processes work in and the shadow of what was synced.
@@ -50,20 +54,19 @@ impl World {
         self.directory.path().join("shadow")
     }
 
-    /// Starts a process on the layer, with so many bytes of room.
-    fn play(&self, test: &str, room: Option<u64>) -> Player {
+    /// Starts a process on the layer, which breaks as `limits` say.
+    fn play(&self, test: &str, limits: &[(&str, &str)]) -> Player {
         fs::create_dir_all(self.shadow().join("files")).unwrap();
         fs::create_dir_all(self.shadow().join("directories")).unwrap();
         let (root, shadow) = (self.root(), self.shadow());
         // What was there before the process started is taken to be on disk.
         remember(&root, &shadow);
-        let room = room.map(|room| room.to_string());
         let mut environment = vec![
-            ("LD_PRELOAD", LAYER.1.to_str().unwrap()),
+            ("LD_PRELOAD", LAYER.to_str().unwrap()),
             ("POWERCUT_ROOT", root.to_str().unwrap()),
             ("POWERCUT_SHADOW", shadow.to_str().unwrap()),
         ];
-        environment.extend(room.as_deref().map(|room| ("POWERCUT_ROOM", room)));
+        environment.extend(limits);
         Player::start(test, &root, &environment)
     }
 
@@ -166,7 +169,7 @@ fn write_for_ever(root: &Path, syncs: bool) {
 /// How many of the files it had said are complete after a power cut.
 fn survivors(test: &str) -> (usize, usize) {
     let world = World::new();
-    let mut player = world.play(test, None);
+    let mut player = world.play(test, &[]);
     let mut said: Vec<String> = (0..20).map(|_| player.next().unwrap()).collect();
     said.extend(player.kill());
     world.cut_power(|_| false);
@@ -203,7 +206,7 @@ fn nothing_acknowledged_is_lost_when_the_power_goes() {
     let world = World::new();
     let mut said = Vec::new();
     for round in 0..12_usize {
-        let mut player = world.play("power::nothing_acknowledged_is_lost_when_the_power_goes", None);
+        let mut player = world.play("power::nothing_acknowledged_is_lost_when_the_power_goes", &[]);
         // From the first commit, which makes the files, to one of many.
         said.extend((0..1 + round * 5).map(|_| player.next().unwrap()));
         said.extend(player.kill());
@@ -220,27 +223,62 @@ fn nothing_acknowledged_is_lost_when_the_power_goes() {
 #[test]
 fn a_full_disk_is_named_and_loses_nothing() {
     if let Some(root) = role() {
-        return crate::crash::commit_until_an_error(&root.join("data"));
+        return commit_until_an_error(&root.join("data"));
     }
     // Enough to open it; then the room ends in the middle of things.
-    for room in [600_000, 700_000, 1_000_000] {
+    for room in ["600000", "700000", "900000"] {
         let world = World::new();
-        let mut player = world.play("power::a_full_disk_is_named_and_loses_nothing", Some(room));
-        let said: Vec<String> = std::iter::from_fn(|| player.next()).collect();
-        let (last, acks) = said.split_last().unwrap();
-        assert!(last.starts_with("no space left"), "with room for {room}: {last}");
-        assert!(room < 1_000_000 || !acks.is_empty(), "nothing fitted into {room}");
-        check(&world.root().join("data"), &acknowledged(acks));
+        let limits = [("POWERCUT_ROOM", room)];
+        let player = world.play("power::a_full_disk_is_named_and_loses_nothing", &limits);
+        let (acks, error) = until_the_error(player);
+        assert!(error.starts_with("no space left"), "with room for {room}: {error}");
+        assert!(room < "900000" || !acks.is_empty(), "nothing fitted into {room}");
+        check(&world.root().join("data"), &acks);
     }
 }
 
 #[test]
 fn a_disk_that_is_full_from_the_start_is_named() {
     if let Some(root) = role() {
-        return crate::crash::commit_until_an_error(&root.join("data"));
+        return commit_until_an_error(&root.join("data"));
     }
     let world = World::new();
-    let mut player = world.play("power::a_disk_that_is_full_from_the_start_is_named", Some(10));
-    let said = player.next().unwrap();
-    assert!(said.starts_with("no space left") && said.contains("--data-dir"), "{said}");
+    let limits = [("POWERCUT_ROOM", "10")];
+    let player = world.play("power::a_disk_that_is_full_from_the_start_is_named", &limits);
+    let (_, error) = until_the_error(player);
+    assert!(error.starts_with("no space left") && error.contains("--data-dir"), "{error}");
+}
+
+#[test]
+fn a_disk_that_cannot_sync_is_named_and_loses_nothing() {
+    if let Some(root) = role() {
+        return commit_until_an_error(&root.join("data"));
+    }
+    let mut commits = 0;
+    for syncs in (1..80).step_by(6) {
+        let world = World::new();
+        let limit = syncs.to_string();
+        let limits = [("POWERCUT_SYNCS", limit.as_str())];
+        let player = world.play("power::a_disk_that_cannot_sync_is_named_and_loses_nothing", &limits);
+        let (acks, error) = until_the_error(player);
+        assert!(error.contains("disk"), "after {syncs} syncs: {error}");
+        commits += acks.len();
+        world.cut_power(|_| false);
+        check(&world.root().join("data"), &acks);
+    }
+    assert!(commits > 20, "only {commits} commits were made");
+}
+
+/// Lines go on being taken, and are counted, while there is no room for them.
+#[test]
+fn logs_on_a_full_disk_do_not_stop_who_writes_them() {
+    if let Some(root) = role() {
+        return log_until_done(&root.join("data"));
+    }
+    let world = World::new();
+    let limits = [("POWERCUT_ROOM", "2000000")];
+    let mut player = world.play("power::logs_on_a_full_disk_do_not_stop_who_writes_them", &limits);
+    assert_eq!(player.next().as_deref(), Some("all lines taken"));
+    let kept: usize = player.next().unwrap().parse().unwrap();
+    assert!(kept > 0 && kept < LOG_LINES, "{kept} lines fitted");
 }
