@@ -4,6 +4,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use store::OpenError;
+
 /// Exit status when an address cannot be listened on.
 pub const EXIT_UNAVAILABLE: u8 = 69;
 /// Exit status when the platform itself failed, the broker's death included.
@@ -43,12 +45,27 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// What is in the data directory cannot be served.
+    #[error("cannot serve what is stored")]
+    Lambda(#[from] lambda::OpenError),
+    /// Our runtimes cannot be written out.
+    #[error(transparent)]
+    Shim(#[from] worker::shim::Error),
     /// The filter of `--log` is not one.
     #[error("`{filter}` is not a log filter")]
     LogFilter {
         /// What was given.
         filter: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<tracing_subscriber::filter::ParseError>,
     },
+    /// The broker does not start.
+    #[error("the sandbox broker does not start")]
+    Broker(#[source] sandbox::LaunchError),
     /// Namespaces are asked for and refused.
     #[error("this host refuses namespaces: {reason}")]
     NamespacesRefused {
@@ -77,9 +94,12 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::PortTaken { .. } | Self::Listen { .. } => EXIT_UNAVAILABLE,
+            Self::Store(error) => store_exit_code(error),
+            Self::Lambda(_) | Self::Shim(_) => EXIT_DISK,
             Self::LogFilter { .. } => EXIT_CONFIGURATION,
             Self::NamespacesRefused { .. } => EXIT_NAMESPACES,
             Self::System { .. } => EXIT_SYSTEM,
+            Self::Broker(_) => EXIT_SOFTWARE,
             Self::BrokerGone => EXIT_SOFTWARE,
         }
     }
@@ -88,7 +108,10 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::PortTaken { .. } | Self::System { .. } => None,
+            // Their messages name the fix.
+            Self::PortTaken { .. } | Self::Store(_) | Self::Shim(_) | Self::System { .. } => None,
+            Self::Lambda(_) => Some("restore a backup of the data directory".to_owned()),
+            Self::Broker(_) => Some("run `lambent doctor` to see what this host refuses".to_owned()),
             Self::Listen { option, .. } => Some(format!("give {option} an address of this machine")),
             Self::LogFilter { .. } => Some("a filter looks like info or warn,gateway=debug".to_owned()),
             Self::NamespacesRefused { .. } => Some(
@@ -98,5 +121,20 @@ impl Error {
             ),
             Self::BrokerGone => Some("start the server again; what was acknowledged is kept".to_owned()),
         }
+    }
+}
+
+fn store_exit_code(error: &OpenError) -> u8 {
+    match error {
+        OpenError::InUse { .. } => EXIT_IN_USE,
+        OpenError::Newer { .. } => EXIT_CONFIGURATION,
+        OpenError::NotOurs { .. } | OpenError::NotADirectory { .. } | OpenError::NotWritable { .. } => {
+            EXIT_DATA_DIRECTORY
+        }
+        OpenError::DiskFull { .. }
+        | OpenError::Damaged { .. }
+        | OpenError::Database { .. }
+        | OpenError::Io { .. } => EXIT_DISK,
+        OpenError::Thread(_) => EXIT_SYSTEM,
     }
 }
