@@ -29,10 +29,10 @@ fn find(folder: &Folder, request: &Request) -> Result<Plan, Error> {
     }
     let mut looked = Vec::new();
     // With `--server shim` the application object is wanted, not the program around it.
-    if request.server != Some(Server::Shim) {
-        if let Some(plan) = procfile(folder)? {
-            return Ok(plan);
-        }
+    if request.server != Some(Server::Shim)
+        && let Some(plan) = procfile(folder)?
+    {
+        return Ok(plan);
     }
     looked.push("Procfile".to_owned());
     if let Some(plan) = lambda_handler(folder) {

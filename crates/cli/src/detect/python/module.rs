@@ -205,10 +205,10 @@ impl Reader {
         if name.is_empty() {
             return;
         }
-        if let Some(class) = self.in_class().and_then(|index| self.module.classes.get_mut(index)) {
-            if name == "__call__" {
-                class.call = Some(is_async);
-            }
+        if name == "__call__"
+            && let Some(class) = self.in_class().and_then(|index| self.module.classes.get_mut(index))
+        {
+            class.call = Some(is_async);
         }
         let is_top = self.scope().is_none() && self.in_class().is_none();
         let required = required_parameters(rest.get(name.len()..).unwrap_or_default());
