@@ -60,10 +60,11 @@ class World:
     def lambent(self, *arguments):
         command = [self.binary, "--endpoint", f"http://{self.ready['listen']}"]
         command += ["--admin", f"http://{self.ready['admin']}", *map(str, arguments)]
-        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # One pipe for both, so that talk and data come in the order in which a terminal shows them.
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if result.returncode:
-            sys.exit(f"$ lambent {' '.join(map(str, arguments))}\n{result.stdout}{result.stderr}")
-        return result.stdout + result.stderr
+            sys.exit(f"$ lambent {' '.join(map(str, arguments))}\n{result.stdout}")
+        return result.stdout
 
     def get(self, name, path="/"):
         """One request over a new connection; returns (status, body, seconds until the last byte)."""
@@ -145,12 +146,12 @@ def burst(world, name, path, total, at_once):
     wait_for_zero(world, 60)
     done.set()
     watcher.join()
-    return results, seen
+    return results, [*seen, world.instances()]
 
 
 def sparkline(values, width=64):
     step = max(1, len(values) // width)
-    values = [max(values[at:at + step]) for at in range(0, len(values), step)]
+    values = [max(values[at:at + step]) for at in range(0, len(values) - 1, step)] + values[-1:]
     top = max(values) or 1
     return "".join(BARS[(value * (len(BARS) - 1) + top - 1) // top] for value in values)
 
