@@ -25,7 +25,7 @@ use crate::route::{self, Trees};
 /// Functions whose changes do not wait for each other, give or take a collision.
 const TURNS: u64 = 64;
 
-/// Says that a new snapshot was published.
+/// Says that a new snapshot was published. Calls do not overlap; it must not call back into the service.
 pub type Changed = Box<dyn Fn() + Send + Sync>;
 
 /// Everything known of one function. Immutable; a change makes a new one.
@@ -74,6 +74,7 @@ pub struct Catalogue {
     routes: Table,
     changed: Changed,
     entries: RwLock<BTreeMap<String, Arc<Entry>>>,
+    publishing: parking_lot::Mutex<()>,
     turns: Vec<Mutex<()>>,
     hasher: RandomState,
 }
@@ -93,6 +94,7 @@ impl Catalogue {
             routes,
             changed,
             entries: RwLock::new(BTreeMap::new()),
+            publishing: parking_lot::Mutex::new(()),
             turns: (0..TURNS).map(|_| Mutex::new(())).collect(),
             hasher: RandomState::new(),
         };
@@ -196,16 +198,15 @@ impl Catalogue {
         Ok(entry)
     }
 
+    /// Shows what is in memory now. One at a time, the announcement included: neither an older state nor
+    /// news of it ever comes after a newer one.
     fn publish(&self) {
-        {
-            // Held while publishing, so that an older state is never published after a newer one.
-            let entries = self.entries.write();
-            let mut snapshot = Snapshot::default();
-            for (name, entry) in entries.iter() {
-                entry.add_to(name, &mut snapshot);
-            }
-            self.routes.publish(snapshot);
+        let _turn = self.publishing.lock();
+        let mut snapshot = Snapshot::default();
+        for (name, entry) in self.entries.read().iter() {
+            entry.add_to(name, &mut snapshot);
         }
+        self.routes.publish(snapshot);
         (self.changed)();
     }
 

@@ -8,7 +8,7 @@ use store::Logs;
 use store::logs::{Cursor, Event, EventQuery, Order, Pattern, StreamQuery};
 
 use crate::logs::error::Error;
-use crate::logs::service::{group, limit};
+use crate::logs::service::{group, limit, named_group};
 use crate::logs::token;
 
 /// The most events of a page.
@@ -20,7 +20,7 @@ const STREAMS: usize = 100;
 
 /// One stream's events, from its end or from its head.
 pub async fn get(logs: &Logs, members: &mut Members) -> Result<Value, Error> {
-    let group = group(logs, members).await?;
+    let name = named_group(members)?;
     let stream = members.text("logStreamName")?;
     let mut check = aws::Violations::new();
     check.required("logStreamName", stream.as_ref());
@@ -29,6 +29,8 @@ pub async fn get(logs: &Logs, members: &mut Members) -> Result<Value, Error> {
     let (limit, from_head) = (limit(members, PAGE)?, members.flag("startFromHead")?);
     members.flag("unmask")?;
     let token = members.text("nextToken")?.map(|token| Direction::read(&token)).transpose()?;
+    let (start_ms, end_ms) = (members.integer("startTime")?, members.integer("endTime")?);
+    let group = group(logs, &name).await?;
     let known = StreamQuery {
         function: group.function.clone(),
         prefix: Some(stream.clone()),
@@ -47,8 +49,8 @@ pub async fn get(logs: &Logs, members: &mut Members) -> Result<Value, Error> {
     let query = EventQuery {
         function: group.function,
         streams: vec![stream],
-        start_ms: members.integer("startTime")?,
-        end_ms: members.integer("endTime")?,
+        start_ms,
+        end_ms,
         order,
         after: token.map(Direction::cursor),
         limit,
@@ -67,7 +69,7 @@ pub async fn get(logs: &Logs, members: &mut Members) -> Result<Value, Error> {
 
 /// A group's events that match a pattern, oldest first.
 pub async fn filter(logs: &Logs, members: &mut Members) -> Result<Value, Error> {
-    let group = group(logs, members).await?;
+    let name = named_group(members)?;
     let streams = members.texts("logStreamNames")?.unwrap_or_default();
     let stream_prefix = members.text("logStreamNamePrefix")?;
     if stream_prefix.is_some() && !streams.is_empty() {
@@ -88,18 +90,13 @@ pub async fn filter(logs: &Logs, members: &mut Members) -> Result<Value, Error> 
     // Accepted and without meaning: events of all streams are always in the order of time.
     members.flag("interleaved")?;
     members.flag("unmask")?;
-    let query = EventQuery {
-        function: group.function,
-        streams,
-        stream_prefix,
-        start_ms: members.integer("startTime")?,
-        // Here, unlike in GetLogEvents, the end belongs to the span.
-        end_ms: members.integer("endTime")?.map(|end| end.saturating_add(1)),
-        pattern,
-        order: Order::Oldest,
-        after,
-        limit: limit(members, PAGE)?,
-    };
+    let start_ms = members.integer("startTime")?;
+    // Here, unlike in GetLogEvents, the end belongs to the span.
+    let end_ms = members.integer("endTime")?.map(|end| end.saturating_add(1));
+    let (order, limit) = (Order::Oldest, limit(members, PAGE)?);
+    let function = group(logs, &name).await?.function;
+    let query =
+        EventQuery { function, streams, stream_prefix, start_ms, end_ms, pattern, order, after, limit };
     let page = logs.events(query).await?;
     let mut events = page.items;
     let was_cut = cut(&mut events, Order::Oldest);

@@ -6,7 +6,7 @@ use store::Logs;
 use store::logs::Group;
 
 use crate::logs::error::Error;
-use crate::logs::service::{group, group_arn, group_name, limit};
+use crate::logs::service::{group, group_arn, group_name, limit, named_group};
 use crate::logs::token;
 
 /// The most groups of a page.
@@ -48,7 +48,7 @@ pub async fn describe(logs: &Logs, members: &mut Members) -> Result<Value, Error
 
 /// Forgets a group; the function's next line makes it again.
 pub async fn delete(logs: &Logs, members: &mut Members) -> Result<Value, Error> {
-    let group = group(logs, members).await?;
+    let group = group(logs, &named_group(members)?).await?;
     logs.delete(&group.function).await?;
     Ok(json!({}))
 }

@@ -73,25 +73,26 @@ impl aws::Service for Service {
     }
 }
 
-/// The group a request is about, by name or ARN; it has to be there.
-pub async fn group(logs: &Logs, members: &mut Members) -> Result<Group, Error> {
-    let (name, identifier) = (members.text("logGroupName")?, members.text("logGroupIdentifier")?);
-    let mut check = aws::Violations::new();
-    let named = match (name, identifier) {
-        (Some(name), None) => name,
-        (None, Some(identifier)) => by_arn(&identifier).to_owned(),
-        (Some(_), Some(_)) => {
-            return Err(Error::InvalidParameter(
-                "LogGroup name and LogGroup identifier are mutually exclusive parameters.".to_owned(),
-            ));
-        }
+/// The name of the group a request is about, given as name or ARN.
+pub fn named_group(members: &mut Members) -> Result<String, Error> {
+    match (members.text("logGroupName")?, members.text("logGroupIdentifier")?) {
+        (Some(name), None) => Ok(name),
+        (None, Some(identifier)) => Ok(by_arn(&identifier).to_owned()),
+        (Some(_), Some(_)) => Err(Error::InvalidParameter(
+            "LogGroup name and LogGroup identifier are mutually exclusive parameters.".to_owned(),
+        )),
         (None, None) => {
+            let mut check = aws::Violations::new();
             check.missing("logGroupName");
-            String::new()
+            check.finish()?;
+            Err(Error::no_group())
         }
-    };
-    check.finish()?;
-    let function = named.strip_prefix(GROUP_PREFIX).ok_or_else(Error::no_group)?;
+    }
+}
+
+/// The group of that name. Looked up after a request's members are checked, as AWS does.
+pub async fn group(logs: &Logs, name: &str) -> Result<Group, Error> {
+    let function = name.strip_prefix(GROUP_PREFIX).ok_or_else(Error::no_group)?;
     let groups = logs.groups().await?;
     groups.into_iter().find(|group| group.function == function).ok_or_else(Error::no_group)
 }

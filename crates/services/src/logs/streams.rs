@@ -6,7 +6,7 @@ use store::Logs;
 use store::logs::{Stream, StreamQuery};
 
 use crate::logs::error::Error;
-use crate::logs::service::{group, group_arn, limit};
+use crate::logs::service::{group, group_arn, limit, named_group};
 use crate::logs::token;
 
 /// The most streams of a page.
@@ -14,7 +14,7 @@ const PAGE: i64 = 50;
 
 /// Lists a group's streams, by name or by their last event.
 pub async fn describe(logs: &Logs, members: &mut Members) -> Result<Value, Error> {
-    let group = group(logs, members).await?;
+    let name = named_group(members)?;
     let (prefix, order) = (members.text("logStreamNamePrefix")?, members.text("orderBy")?);
     let mut check = aws::Violations::new();
     if let Some(order) = &order {
@@ -31,14 +31,10 @@ pub async fn describe(logs: &Logs, members: &mut Members) -> Result<Value, Error
         Some(token) => Some(token::read(&token)?.parse()?),
         None => None,
     };
-    let query = StreamQuery {
-        function: group.function.clone(),
-        prefix,
-        by_last_event,
-        descending: members.flag("descending")?,
-        after,
-        limit: limit(members, PAGE)?,
-    };
+    let (descending, limit) = (members.flag("descending")?, limit(members, PAGE)?);
+    let group = group(logs, &name).await?;
+    let function = group.function.clone();
+    let query = StreamQuery { function, prefix, by_last_event, descending, after, limit };
     let page = logs.streams(query).await?;
     let shown = |stream: &Stream| shown(stream, &group.function);
     let mut answer = Map::new();
