@@ -114,15 +114,20 @@ impl World {
         self.runtime.block_on(start(&self.handle, spec))
     }
 
+    /// Drops the handle, by which the broker ends, and returns its directory.
+    pub fn end(self) -> tempfile::TempDir {
+        let Self { runtime, handle, directory, tasks, .. } = self;
+        drop(handle);
+        tasks.close();
+        runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(10), tasks.wait()).await.expect("the broker ends");
+        });
+        directory
+    }
+
     /// Waits for the end of a sandbox (at most 30 s) and of its output.
     pub fn finish(&self, sandbox: &Sandbox, output: Output) -> Outcome {
         self.runtime.block_on(finish(sandbox, output))
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.tasks.close();
     }
 }
 
@@ -163,7 +168,7 @@ pub async fn finish(sandbox: &Sandbox, output: Output) -> Outcome {
 
 /// The usual sandbox around a Python script.
 pub fn python(script: &str, layers: Layers) -> Spec {
-    spec(&[PYTHON, "-I", "-S", "-c", script], layers)
+    spec(&[PYTHON, "-u", "-I", "-S", "-c", script], layers)
 }
 
 /// The usual sandbox around any program: the host's `/usr` read-only, a few files in `/etc`, nothing else.
@@ -188,7 +193,7 @@ pub fn spec(argv: &[&str], layers: Layers) -> Spec {
             argv: argv.iter().map(|&word| word.to_owned()).collect(),
             environment: vec![
                 ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
-                ("PYTHONUNBUFFERED".to_owned(), "1".to_owned()),
+                ("LC_CTYPE".to_owned(), "C.UTF-8".to_owned()),
             ],
             directory: PathBuf::from("/"),
         },

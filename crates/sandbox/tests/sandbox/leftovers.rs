@@ -1,0 +1,176 @@
+//! Nothing is left: no process, no control group, no mount, no loop device, after any kind of end.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test's panic is its verdict")]
+
+use std::io::BufRead;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use sandbox::spec::Layers;
+use sandbox::{Isolation, Options};
+
+use crate::common::{self, Case, World};
+
+pub const CASES: &[Case] = &[
+    ("nothing is left of a sandbox that has ended", after_exit),
+    ("nothing is left when the last handle is dropped", after_drop),
+    ("nothing is left when the broker is killed, and the server is told", after_broker_killed),
+    ("nothing is left when the server is killed", after_server_killed),
+    ("what a broker and its server have left is removed by the next of the name", after_both_killed),
+];
+
+const SERVER: &str = "--server-of-leftovers";
+const SLEEPER: &str = "import subprocess; print('up'); subprocess.run(['/usr/bin/sleep', '600'])";
+const SOON: Duration = Duration::from_secs(10);
+
+fn after_exit(world: &World) {
+    let (sandbox, output) = world.start(common::python("print(1)", Layers::ALL)).unwrap();
+    let id = sandbox.id().to_owned();
+    assert!(!common::cgroups_with(&id).is_empty(), "it has control groups while it runs");
+    world.finish(&sandbox, output);
+    assert!(common::eventually(SOON, || common::cgroups_with(&id).is_empty()));
+    assert!(common::eventually(SOON, || loops(world.directory.path()) <= 2), "only the pool's are left");
+}
+
+fn after_drop(world: &World) {
+    let other = World::new();
+    let (name, directory) = (other.name.clone(), other.directory.path().to_path_buf());
+    let sandboxes: Vec<_> =
+        (0..3).map(|_| other.start(common::python(SLEEPER, Layers::ALL)).unwrap()).collect();
+    assert!(loops(&directory) >= 3);
+    assert!(processes(&name) >= 3);
+    drop(sandboxes);
+    let kept = other.end();
+    nothing_left(&name, kept.path());
+    assert_eq!(world.python("print(1)", Layers::ALL).output, "1\n", "another broker is not touched");
+}
+
+fn after_broker_killed(_: &World) {
+    let world = World::new();
+    let (sandbox, output) = world.start(common::python(SLEEPER, Layers::ALL)).unwrap();
+    let broker = rustix::process::Pid::from_raw(world.broker.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(broker, rustix::process::Signal::KILL).unwrap();
+    world.runtime.block_on(async {
+        tokio::time::timeout(SOON, world.handle.gone()).await.unwrap();
+        tokio::time::timeout(SOON, sandbox.exited()).await.unwrap();
+    });
+    output.text();
+    nothing_left(&world.name, world.directory.path());
+    let error = world.start(common::python("", Layers::ALL)).err().unwrap();
+    assert_eq!(error.to_string(), "the sandbox broker is gone");
+}
+
+fn after_server_killed(_: &World) {
+    let directory = tempfile::tempdir().unwrap();
+    let name = format!("killed-{}", std::process::id());
+    let (mut server, _broker) = server(&name, directory.path());
+    server.kill().unwrap();
+    server.wait().unwrap();
+    nothing_left(&name, directory.path());
+}
+
+fn after_both_killed(_: &World) {
+    let directory = tempfile::tempdir().unwrap();
+    let name = format!("both-{}", std::process::id());
+    let (mut server, broker) = server(&name, directory.path());
+    // Stopped, so that neither can tidy up after the other.
+    for pid in [server.id(), broker] {
+        let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    }
+    server.kill().unwrap();
+    let pid = rustix::process::Pid::from_raw(broker.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    server.wait().unwrap();
+    assert!(common::eventually(SOON, || processes(&name) == 0), "processes end without anybody's help");
+    assert!(common::eventually(SOON, || loops(directory.path()) == 0), "loop devices, too");
+    let next = sandbox::launch(Options {
+        name: name.clone(),
+        isolation: Isolation::Namespaces,
+        directory: directory.path().to_path_buf(),
+        pool: 0,
+    });
+    assert!(
+        common::eventually(SOON, || common::cgroups_with(&name).len() <= 5),
+        "only those of the new broker"
+    );
+    drop(next);
+    assert!(common::eventually(SOON, || common::cgroups_with(&name).is_empty()));
+}
+
+fn nothing_left(name: &str, directory: &Path) {
+    assert!(common::eventually(SOON, || processes(name) == 0), "processes of {name}");
+    assert!(common::eventually(SOON, || loops(directory) == 0), "loop devices of {}", directory.display());
+    let groups = || common::cgroups_with(&format!("lambent-{name}"));
+    assert!(common::eventually(SOON, || groups().is_empty()), "{:?}", groups());
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(&*directory.to_string_lossy()), "a mount");
+    let files: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(files, ["root"], "only the empty place of mounts");
+}
+
+/// Processes in control groups of this name.
+fn processes(name: &str) -> usize {
+    let wanted = format!("lambent-{name}");
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|entry| {
+            std::fs::read_to_string(entry.path().join("cgroup")).is_ok_and(|groups| groups.contains(&wanted))
+        })
+        .count()
+}
+
+/// Loop devices whose image is in this directory, the unnamed ones, too.
+fn loops(directory: &Path) -> usize {
+    let wanted = directory.to_string_lossy().into_owned();
+    std::fs::read_dir("/sys/block")
+        .unwrap()
+        .flatten()
+        .filter(|entry| {
+            std::fs::read_to_string(entry.path().join("loop/backing_file"))
+                .is_ok_and(|file| file.starts_with(&wanted))
+        })
+        .count()
+}
+
+/// A process of its own with a broker and a running sandbox.
+fn server(name: &str, directory: &Path) -> (std::process::Child, u32) {
+    let mut server = Command::new("/proc/self/exe")
+        .args([SERVER, name])
+        .arg(directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (server, line.trim().parse().unwrap())
+}
+
+/// The process behind [`server`].
+pub fn run_if_server() -> Option<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [first, name, directory] = arguments.as_slice() else { return None };
+    if first != SERVER {
+        return None;
+    }
+    let launched = sandbox::launch(Options {
+        name: name.clone(),
+        isolation: Isolation::Namespaces,
+        directory: directory.into(),
+        pool: 2,
+    })
+    .unwrap();
+    let broker = launched.broker_pid();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let tasks = tokio_util::task::TaskTracker::new();
+        let handle = launched.connect(&tasks).unwrap();
+        let (sandbox, _output) = common::start(&handle, common::python(SLEEPER, Layers::ALL)).await.unwrap();
+        println!("{broker}");
+        sandbox.exited().await;
+    });
+    Some(ExitCode::SUCCESS)
+}

@@ -1,0 +1,115 @@
+//! What a process tree may use, and what it finds in its `/tmp`.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test's panic is its verdict")]
+
+use std::time::Duration;
+
+use sandbox::handle::Status;
+use sandbox::spec::Layers;
+
+use crate::common::{self, Case, World};
+
+pub const CASES: &[Case] = &[
+    ("more memory than the limit ends the program, and the reason is reported", out_of_memory),
+    ("without the limits layer the same program succeeds", no_limits),
+    ("processes are limited", processes),
+    ("CPU time is limited and reported", cpu),
+    ("300 MiB in /tmp fit beside 128 MiB of memory", large_files),
+    ("/tmp is full at its size, whatever its size", full),
+    ("two sandboxes have a /tmp each", private),
+    ("open files are limited", open_files),
+];
+
+const GREEDY: &str = "x = b'x' * (400 << 20); print(len(x))";
+
+fn out_of_memory(world: &World) {
+    let outcome = world.python(GREEDY, Layers::ALL);
+    assert_eq!(outcome.exit.status, Status::Signaled(9), "{outcome:?}");
+    assert!(outcome.exit.out_of_memory, "{outcome:?}");
+    assert!(outcome.exit.usage.memory_peak_bytes > 200 << 20, "{outcome:?}");
+}
+
+fn no_limits(world: &World) {
+    let outcome = world.python(GREEDY, Layers { limits: false, ..Layers::ALL });
+    assert_eq!(outcome.exit.status, Status::Exited(0), "{outcome:?}");
+    assert!(!outcome.exit.out_of_memory);
+}
+
+fn processes(world: &World) {
+    let script = "
+import os, time
+made = 0
+try:
+    for _ in range(100):
+        if os.fork() == 0: time.sleep(60)
+        made += 1
+except BlockingIOError: pass
+print(made)";
+    assert_eq!(world.python(script, Layers::ALL).output, "63\n");
+    assert_eq!(world.python(script, Layers { limits: false, ..Layers::ALL }).output, "100\n");
+}
+
+fn cpu(world: &World) {
+    let script =
+        "import time; begin = time.time()\nwhile time.process_time() < 0.3: pass\nprint(time.time() - begin)";
+    let mut spec = common::python(script, Layers::ALL);
+    spec.limits.cpu_millis = 250;
+    let outcome = world.run(spec);
+    let wall: f64 = outcome.output.trim().parse().unwrap();
+    assert!(wall > 0.8, "300 ms of CPU at a quarter of one took {wall} s");
+    let micros = outcome.exit.usage.cpu_micros;
+    assert!((300_000..1_000_000).contains(&micros), "{outcome:?}");
+}
+
+fn large_files(world: &World) {
+    let script = "
+block = b'x' * (1 << 20)
+with open('/tmp/large', 'wb') as file:
+    for _ in range(300): file.write(block)
+with open('/tmp/large', 'rb') as file:
+    total = 0
+    while data := file.read(1 << 20): total += len(data)
+print(total)";
+    let mut spec = common::python(script, Layers::ALL);
+    spec.limits.memory_bytes = 128 << 20;
+    let outcome = world.run(spec);
+    assert_eq!(outcome.output, format!("{}\n", 300 << 20), "{outcome:?}");
+}
+
+fn full(world: &World) {
+    let script = "
+import errno
+block = b'x' * (1 << 20)
+total = 0
+try:
+    with open('/tmp/large', 'wb', buffering=0) as file:
+        while True: total += file.write(block)
+except OSError as error: print(errno.errorcode[error.errno], total >> 20)";
+    for megabytes in [512, 1000] {
+        let mut spec = common::python(script, Layers::ALL);
+        spec.tmp_bytes = megabytes << 20;
+        let outcome = world.run(spec);
+        let (name, reached) = outcome.output.trim().split_once(' ').unwrap_or_else(|| panic!("{outcome:?}"));
+        assert_eq!(name, "ENOSPC", "{outcome:?}");
+        let reached: u64 = reached.parse().unwrap();
+        assert!(reached > megabytes * 9 / 10 && reached <= megabytes, "{reached} of {megabytes} MiB");
+    }
+}
+
+fn private(world: &World) {
+    let (first, output) = world
+        .start(common::python(
+            "open('/tmp/mine', 'w').close()\nprint(1)\nimport time; time.sleep(60)",
+            Layers::ALL,
+        ))
+        .unwrap();
+    let second = world.python("import os; print(os.listdir('/tmp'))", Layers::ALL);
+    assert_eq!(second.output, "['lost+found']\n");
+    world.runtime.block_on(first.stop(Duration::ZERO));
+    drop(output);
+}
+
+fn open_files(world: &World) {
+    let script = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE), resource.getrlimit(resource.RLIMIT_CORE))";
+    assert_eq!(world.python(script, Layers::ALL).output, "(1024, 1024) (0, 0)\n");
+}
