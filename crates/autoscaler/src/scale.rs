@@ -14,6 +14,9 @@ use std::time::Duration;
 use crate::backoff::Backoff;
 use crate::event::{Action, Event, Instance, Policy, Reason, Refusal, Request, Revision, StartFault};
 
+/// How long requests for a replaced revision may still be on their way here.
+const STRAGGLERS: Duration = Duration::from_secs(10);
+
 /// Everything known about one function's requests and instances.
 #[derive(Debug)]
 pub struct State {
@@ -22,6 +25,8 @@ pub struct State {
     pub(crate) queue: VecDeque<Queued>,
     pub(crate) backoffs: BTreeMap<Revision, Backoff>,
     pub(crate) draining: bool,
+    /// When revisions were replaced, for as long as stragglers may come.
+    replaced: BTreeMap<Revision, Duration>,
     next_instance: u64,
 }
 
@@ -95,6 +100,7 @@ impl State {
             queue: VecDeque::new(),
             backoffs: BTreeMap::new(),
             draining: false,
+            replaced: BTreeMap::new(),
             next_instance: 1,
         }
     }
@@ -155,7 +161,7 @@ impl State {
             phase: Phase::Wanted,
             leases: 0,
             used: now,
-            stale: false,
+            stale: self.replaced.get(revision).is_some_and(|at| now.saturating_sub(*at) < STRAGGLERS),
             closing: false,
         };
         self.instances.insert(instance, held);
@@ -178,7 +184,7 @@ impl State {
                 self.queue.insert(index, Queued { request, revision, arrived, covered: false });
             }
             Event::Gone { instance } => drop(self.instances.remove(&instance)),
-            Event::Replaced { revision } => self.replaced(&revision),
+            Event::Replaced { revision } => self.replace(revision, now),
             Event::Drain => self.drain(actions),
             Event::Tick => {}
         }
@@ -247,11 +253,13 @@ impl State {
         }
     }
 
-    fn replaced(&mut self, revision: &Revision) {
-        for held in self.instances.values_mut().filter(|held| held.revision == *revision) {
+    fn replace(&mut self, revision: Revision, now: Duration) {
+        for held in self.instances.values_mut().filter(|held| held.revision == revision) {
             held.stale = true;
         }
-        self.backoffs.remove(revision);
+        self.backoffs.remove(&revision);
+        self.replaced.retain(|_, at| now.saturating_sub(*at) < STRAGGLERS);
+        self.replaced.insert(revision, now);
     }
 
     fn drain(&mut self, actions: &mut Vec<Action>) {

@@ -416,6 +416,16 @@ fn a_replaced_revision_goes_at_once_when_idle_and_when_free_if_busy() {
 }
 
 #[test]
+fn a_straggler_of_a_replaced_revision_leaves_no_instance_behind() {
+    let mut world = World::new(policy(10));
+    world.send(Event::Replaced { revision: revision(0) });
+    world.arrive(0);
+    world.let_finish();
+    assert_eq!(world.retired.last().map(|(_, reason)| *reason), Some(Reason::Replaced));
+    assert_eq!(world.ended.len(), 1);
+}
+
+#[test]
 fn at_the_cap_another_revision_gets_the_place_of_an_idle_one() {
     let mut world = World::new(policy(1));
     world.arrive(0);

@@ -42,8 +42,8 @@ pub(crate) struct Instance {
     pub init: Duration,
     /// Ends what serves this instance: set when it is gone.
     pub closed: CancellationToken,
-    /// Its address, where it shares the host's network.
-    pub address: Option<Address>,
+    /// Its address, where it shares the host's network: in use as long as it lives.
+    _address: Option<Address>,
     used: AtomicBool,
     memory_peak: AtomicU64,
 }
@@ -78,9 +78,10 @@ impl Instance {
         closed: CancellationToken,
         address: Option<Address>,
     ) -> Self {
+        let _address = address;
         let init = began.elapsed();
         let (used, memory_peak) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { id, version, tree, output, protocol, init, closed, address, used, memory_peak }
+        Self { id, version, tree, output, protocol, init, closed, _address, used, memory_peak }
     }
 
     /// What it takes.

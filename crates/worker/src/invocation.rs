@@ -174,14 +174,14 @@ impl Running {
         self,
         lease: &mut Lease,
         answered: Result<Result<T, Fault>, tokio::time::error::Elapsed>,
-        check: impl FnOnce(T) -> Result<U, Failure>,
+        check: impl FnOnce(T) -> Result<U, Box<Failure>>,
     ) -> Result<Ended<U>, NotSent> {
         let version = Arc::clone(&self.instance.version);
         let duration = self.began.elapsed();
         let result = match answered {
             Ok(Ok(answer)) => {
                 lease.well();
-                check(answer)
+                check(answer).map_err(|failure| *failure)
             }
             Ok(Err(Fault::NotSent)) => return Err(NotSent),
             Ok(Err(fault)) => {
@@ -229,10 +229,10 @@ impl Running {
     }
 }
 
-fn within(payload: Bytes, limit: u64) -> Result<Bytes, Failure> {
+fn within(payload: Bytes, limit: u64) -> Result<Bytes, Box<Failure>> {
     let size = payload.len() as u64;
     let limit = limit + RESPONSE_SLACK;
-    if size > limit { Err(failures::too_large(size, limit)) } else { Ok(payload) }
+    if size > limit { Err(Box::new(failures::too_large(size, limit))) } else { Ok(payload) }
 }
 
 /// A failure's kind as a metric's label.

@@ -165,15 +165,16 @@ impl Output {
 
     fn take(&self, lines: &mut Lines, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            lines.partial.extend_from_slice(piece);
-            if piece.ends_with(b"\n") {
-                lines.partial.pop();
-                let line = std::mem::take(&mut lines.partial);
-                self.program_line(lines, line.strip_suffix(b"\r").unwrap_or(&line), "");
-            } else if lines.partial.len() > LONGEST_LINE {
+            let text = piece.strip_suffix(b"\n");
+            lines.partial.extend_from_slice(text.unwrap_or(piece));
+            while lines.partial.len() > LONGEST_LINE {
                 let rest = lines.partial.split_off(LONGEST_LINE);
                 let line = std::mem::replace(&mut lines.partial, rest);
                 self.program_line(lines, &line, CUT);
+            }
+            if text.is_some() {
+                let line = std::mem::take(&mut lines.partial);
+                self.program_line(lines, line.strip_suffix(b"\r").unwrap_or(&line), "");
             }
         }
     }

@@ -253,10 +253,11 @@ async fn run_event(mut lease: Lease, event: Event, limit: u64) -> Result<Outcome
 async fn run_http(mut lease: Lease, call: HttpCall, limit: u64, mut answer: Answer) {
     for _ in 0..ATTEMPTS {
         match lease.instance().serving() {
-            Serving::Handler => match invocation::http_handler(&mut lease, &call, limit).await {
-                Ok(response) => return answer.whole(response),
-                Err(NotSent) => {}
-            },
+            Serving::Handler => {
+                if let Ok(response) = invocation::http_handler(&mut lease, &call, limit).await {
+                    return answer.whole(response);
+                }
+            }
             Serving::Web => {
                 let HttpCall { parts, body, request_id, .. } = &call;
                 match invocation::http_application(&mut lease, parts, body, *request_id, answer).await {

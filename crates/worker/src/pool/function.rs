@@ -293,7 +293,7 @@ impl Function {
     ) {
         match action {
             Action::Assign { request, instance } => {
-                effects.extend(self.assign(inner, request, instance, now))
+                effects.extend(self.assign(inner, request, instance, now));
             }
             Action::Want { instance } => {
                 inner.members.insert(instance, Member::new(now));
@@ -320,7 +320,7 @@ impl Function {
             }
             Action::Refuse { request, refusal } => {
                 if let Some(waiting) = inner.waiting.remove(&request) {
-                    let refused = self.refused(inner, &waiting.revision, refusal);
+                    let refused = self.refused(inner, &waiting.revision, &refusal);
                     effects.push(Effect::Reply(waiting.reply, Err(refused)));
                 }
             }
@@ -356,8 +356,8 @@ impl Function {
         Some(Effect::Reply(waiting.reply, Ok(lease)))
     }
 
-    fn refused(&self, inner: &Inner, revision: &Revision, verdict: Verdict) -> Refused {
-        let (reason, refusal) = match verdict {
+    fn refused(&self, inner: &Inner, revision: &Revision, verdict: &Verdict) -> Refused {
+        let (reason, refusal) = match *verdict {
             Verdict::Reserved { limit } => ("reserved_concurrency", Refusal::ReservedConcurrency { limit }),
             Verdict::QueueTimeout { waited } => {
                 let limit = inner.scale.policy().max_instances;

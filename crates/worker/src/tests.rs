@@ -1,1 +1,0 @@
-//! Tests of the whole crate over plain processes; see `testing`.

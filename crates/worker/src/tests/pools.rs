@@ -1,0 +1,195 @@
+//! Instances come, are shared out in order, and go.
+
+use std::collections::BTreeSet;
+
+use types::limits::Limits;
+use types::routing::{Function, Snapshot};
+
+use super::*;
+
+const HANDLER: &str = r#"
+import os, threading, time
+def lambda_handler(event, context):
+    time.sleep(event.get("sleep", 0))
+    if event.get("die"):
+        threading.Timer(0.02, os._exit, [0]).start()
+    return os.getpid()
+"#;
+
+fn snapshot(version: &Arc<Version>) -> Snapshot {
+    let versions = [(version.version.clone(), Arc::clone(version))].into();
+    let function = Function { versions, aliases: [].into(), urls: Vec::new() };
+    Snapshot { functions: [(version.name.clone(), function)].into(), urls: [].into() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_waits_in_order_under_the_cap_and_everyone_is_served() {
+    let world = World::new(Limits::default());
+    let mut version = world.version("hello", &[("lambda_function.py", HANDLER)]);
+    version.settings.max_instances = Some(4);
+    let version = Arc::new(version);
+    let worker = &world.worker;
+    let calls: Vec<_> =
+        (0..40).map(|_| spawn(worker.invoke(Arc::clone(&version), event(r#"{"sleep": 0.05}"#)))).collect();
+    let mut pids = BTreeSet::new();
+    let mut most = 0;
+    for call in calls {
+        most = most.max(instances(&world));
+        let outcome = call.await.unwrap().unwrap();
+        assert!(outcome.failure.is_none());
+        pids.insert(outcome.payload);
+    }
+    assert_eq!(pids.len(), 4);
+    assert!(most <= 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_instances_go_to_zero_and_come_back() {
+    let world = World::new(Limits::default());
+    let mut version = world.version("hello", &[("lambda_function.py", HANDLER)]);
+    version.settings.idle = Duration::from_millis(200);
+    let version = Arc::new(version);
+    for _ in 0..3 {
+        let pid = call(&world, &version, "{}").await;
+        wait_until("no instance is left", || instances(&world) == 0).await;
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "{pid} lives");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_leaves_the_queue_is_not_run() {
+    let world = World::new(Limits::default());
+    let mut version = world.version("hello", &[("lambda_function.py", HANDLER)]);
+    version.settings.max_instances = Some(1);
+    let version = Arc::new(version);
+    call(&world, &version, "{}").await;
+    let running = spawn(world.worker.invoke(Arc::clone(&version), event(r#"{"sleep": 0.3}"#)));
+    wait_until("it runs", || {
+        let status = world.worker.status();
+        status.functions[0].instances[0].state == crate::status::State::Busy
+    })
+    .await;
+    let left = world.worker.invoke(Arc::clone(&version), event("{}"));
+    assert!(tokio::time::timeout(Duration::from_millis(50), left).await.is_err());
+    assert_eq!(world.worker.status().functions[0].queued, 0);
+    running.await.unwrap().unwrap();
+    let starts = world.lines.texts().iter().filter(|line| line.starts_with("START")).count();
+    assert_eq!(starts, 2, "the one who left was run");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_leaves_while_it_runs_does_not_stop_it() {
+    let world = World::new(Limits::default());
+    let version = Arc::new(world.version("hello", &[("lambda_function.py", HANDLER)]));
+    let pid = call(&world, &version, "{}").await;
+    let left = world.worker.invoke(Arc::clone(&version), event(r#"{"sleep": 0.2}"#));
+    assert!(tokio::time::timeout(Duration::from_millis(50), left).await.is_err());
+    wait_until("it is finished", || {
+        world.lines.texts().iter().filter(|line| line.starts_with("REPORT")).count() == 2
+    })
+    .await;
+    assert_eq!(call(&world, &version, "{}").await, pid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_instance_that_dies_is_not_given_to_anyone() {
+    let world = World::new(Limits::default());
+    let version = Arc::new(world.version("hello", &[("lambda_function.py", HANDLER)]));
+    // Each instance dies shortly after its answer: sooner or later a request meets one that is just gone.
+    let mut pids = BTreeSet::new();
+    for _ in 0..10 {
+        pids.insert(call(&world, &version, r#"{"die": true}"#).await.to_string());
+        wait_until("it is gone", || instances(&world) == 0).await;
+    }
+    assert_eq!(pids.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redeploying_under_load_fails_no_request_and_leaves_no_old_instance() {
+    let world = World::new(Limits::default());
+    let mut version = world.version("hello", &[("lambda_function.py", HANDLER)]);
+    version.settings.max_instances = Some(2);
+    let mut version = Arc::new(version);
+    world.worker.sync(&snapshot(&version));
+    let mut calls = Vec::new();
+    for round in 0..6 {
+        for _ in 0..6 {
+            calls.push(spawn(world.worker.invoke(Arc::clone(&version), event(r#"{"sleep": 0.01}"#))));
+        }
+        call(&world, &version, "{}").await;
+        version = Arc::new(Version { revision: format!("next-{round}"), ..Version::clone(&version) });
+        world.worker.sync(&snapshot(&version));
+    }
+    for call in calls {
+        let outcome = call.await.unwrap().unwrap();
+        assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
+    }
+    call(&world, &version, "{}").await;
+    wait_until("only the new one is left", || instances(&world) == 1).await;
+    world.worker.sync(&Snapshot::default());
+    wait_until("a deleted function has nothing", || {
+        world.worker.status().functions.is_empty() || instances(&world) == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reserved_concurrency_refuses_at_once_and_the_queue_in_time() {
+    let world = World::new(Limits::default());
+    let mut version = world.version("hello", &[("lambda_function.py", HANDLER)]);
+    version.settings.max_instances = Some(1);
+    version.settings.queue = Duration::from_millis(100);
+    let queueing = Arc::new(version.clone());
+    call(&world, &queueing, "{}").await;
+    let running = spawn(world.worker.invoke(Arc::clone(&queueing), event(r#"{"sleep": 0.5}"#)));
+    wait_until("it runs", || {
+        world.worker.status().functions[0].instances[0].state == crate::status::State::Busy
+    })
+    .await;
+    let refusal = invoke(&world, &queueing, "{}").await.unwrap_err();
+    assert!(matches!(refusal, Refusal::QueueTimeout { limit: 1, .. }), "{refusal}");
+    version.reserved_concurrency = Some(1);
+    let reserved = Arc::new(version);
+    world.worker.sync(&snapshot(&reserved));
+    let refusal = invoke(&world, &reserved, "{}").await.unwrap_err();
+    assert!(matches!(refusal, Refusal::ReservedConcurrency { limit: 1 }), "{refusal}");
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_finishes_what_runs_refuses_the_rest_and_leaves_nothing() {
+    let world = World::new(Limits::default());
+    let mut version = world.version("hello", &[("lambda_function.py", HANDLER)]);
+    version.settings.max_instances = Some(1);
+    let version = Arc::new(version);
+    let pid = call(&world, &version, "{}").await;
+    let running = spawn(world.worker.invoke(Arc::clone(&version), event(r#"{"sleep": 0.2}"#)));
+    let queued = spawn(world.worker.invoke(Arc::clone(&version), event("{}")));
+    wait_until("both are there", || {
+        let status = &world.worker.status().functions[0];
+        status.queued == 1 && status.instances[0].state == crate::status::State::Busy
+    })
+    .await;
+    world.worker.drain(Duration::from_secs(10)).await;
+    assert!(running.await.unwrap().unwrap().failure.is_none());
+    assert!(matches!(queued.await.unwrap(), Err(Refusal::Draining)));
+    assert!(matches!(invoke(&world, &version, "{}").await, Err(Refusal::Draining)));
+    assert_eq!(instances(&world), 0);
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_does_not_wait_for_ever() {
+    let world = World::new(Limits::default());
+    let version = Arc::new(world.version("hello", &[("lambda_function.py", HANDLER)]));
+    call(&world, &version, "{}").await;
+    let running = spawn(world.worker.invoke(Arc::clone(&version), event(r#"{"sleep": 9}"#)));
+    wait_until("it runs", || {
+        world.worker.status().functions[0].instances[0].state == crate::status::State::Busy
+    })
+    .await;
+    let began = Instant::now();
+    world.worker.drain(Duration::from_millis(100)).await;
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(running.await.unwrap().unwrap().failure.is_some());
+}
