@@ -105,6 +105,11 @@ impl Node {
         self.functions.lock().remove(name);
     }
 
+    /// Forgets all functions. They hold on to the node as it does to them: this lets go of the launcher.
+    pub fn forget_all(&self) {
+        self.functions.lock().clear();
+    }
+
     /// Asks for the capacity to start an instance.
     pub fn want(self: &Arc<Self>, function: &str, instance: Key) {
         self.admission.lock().want(&function.to_owned(), instance);
