@@ -26,8 +26,7 @@ static PROBE: [u8; 64 * 1024] = [0; 64 * 1024];
 pub(crate) struct DataDirectory {
     path: PathBuf,
     pub(crate) durability: Durability,
-    /// Dropped, and with it released, before an ephemeral directory is removed.
-    _lock: File,
+    lock: File,
     _ephemeral: Option<tempfile::TempDir>,
 }
 
@@ -74,7 +73,7 @@ impl DataDirectory {
         ephemeral: Option<tempfile::TempDir>,
     ) -> Result<Self, OpenError> {
         let lock = lock(&path)?;
-        let directory = Self { path, durability, _lock: lock, _ephemeral: ephemeral };
+        let directory = Self { path, durability, lock, _ephemeral: ephemeral };
         directory.prepare().map_err(|source| OpenError::from_io(&directory.path, source))?;
         Ok(directory)
     }
@@ -96,6 +95,14 @@ impl DataDirectory {
         // The write's error is the one to report.
         written.and(fs::remove_file(&probe))?;
         self.durability.sync_directory(&self.path)
+    }
+}
+
+impl Drop for DataDirectory {
+    fn drop(&mut self) {
+        // Closing alone would leave the lock with a child that has forked and not yet executed. A failure
+        // to unlock here is made good by the close.
+        let _ = self.lock.unlock();
     }
 }
 

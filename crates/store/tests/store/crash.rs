@@ -87,27 +87,46 @@ pub fn commit_until_an_error(directory: &Path) {
     });
 }
 
+fn log_line(number: usize) -> Line {
+    Line {
+        function: "f".to_owned(),
+        stream: "s".to_owned(),
+        timestamp_ms: i64::try_from(number).unwrap(),
+        request_id: None,
+        text: "x".repeat(1000),
+    }
+}
+
+async fn kept_lines(store: &Store) -> usize {
+    let query = EventQuery { function: "f".to_owned(), limit: usize::MAX, ..EventQuery::default() };
+    store.logs().events(query).await.unwrap().items.len()
+}
+
 /// Writes more log lines than there is room for, and says how many can be read.
 pub fn log_until_done(directory: &Path) {
     let store = open(directory);
-    let logs = store.logs();
     runtime().block_on(async {
         for number in 0..LOG_LINES {
-            logs.write(Line {
-                function: "f".to_owned(),
-                stream: "s".to_owned(),
-                timestamp_ms: i64::try_from(number).unwrap(),
-                request_id: None,
-                text: "x".repeat(1000),
-            });
+            store.logs().write(log_line(number));
             if number.is_multiple_of(100) {
-                logs.flush().await.unwrap();
+                store.logs().flush().await.unwrap();
             }
         }
-        logs.flush().await.unwrap();
+        store.logs().flush().await.unwrap();
         say("all lines taken");
-        let query = EventQuery { function: "f".to_owned(), limit: usize::MAX, ..EventQuery::default() };
-        say(logs.events(query).await.unwrap().items.len());
+        say(kept_lines(&store).await);
+    });
+}
+
+/// Writes log lines until killed, saying how many have been flushed.
+fn log_for_ever(directory: &Path) {
+    let store = open(directory);
+    runtime().block_on(async {
+        for number in 1.. {
+            store.logs().write(log_line(number));
+            store.logs().flush().await.unwrap();
+            say(number);
+        }
     });
 }
 
@@ -181,4 +200,22 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         }
     }
     assert!(said.len() > ROUNDS * 5, "only {} commits were made", said.len());
+}
+
+#[test]
+fn flushed_log_lines_are_there_when_the_process_is_killed() {
+    if let Some(directory) = role() {
+        return log_for_ever(&directory.join("data"));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut flushed = 0;
+    for round in 1..6 {
+        let test = "crash::flushed_log_lines_are_there_when_the_process_is_killed";
+        let mut player = Player::start(test, directory.path(), &[]);
+        let mut said: Vec<String> = (0..round * 10).map(|_| player.next().unwrap()).collect();
+        said.extend(player.kill());
+        flushed += said.len();
+        let kept = runtime().block_on(kept_lines(&open(&directory.path().join("data"))));
+        assert!(kept >= flushed, "{kept} lines are there of {flushed}");
+    }
 }
