@@ -46,14 +46,15 @@ fn main() -> ExitCode {
     let chosen = |name: &str| filters.is_empty() || filters.iter().any(|part| name.contains(part.as_str()));
     let attacks: Vec<Attack> = table::attacks().into_iter().filter(|attack| chosen(attack.name)).collect();
     let contests: Vec<_> = contest::CONTESTS.into_iter().filter(|(name, _)| chosen(name)).collect();
-    let names = || attacks.iter().map(|attack| attack.name).chain(contests.iter().map(|(name, _)| *name));
+    let names: Vec<&str> =
+        attacks.iter().map(|attack| attack.name).chain(contests.iter().map(|(name, _)| *name)).collect();
     if std::env::args().any(|word| word == "--list") {
-        names().for_each(|name| println!("{name}: test"));
+        names.iter().for_each(|name| println!("{name}: test"));
         return ExitCode::SUCCESS;
     }
     if let Some(reason) = cannot_run() {
         println!("not run: {reason}");
-        names().for_each(|name| println!("  {name}"));
+        names.iter().for_each(|name| println!("  {name}"));
         return ExitCode::SUCCESS;
     }
     let mut scene = Scene::new();
@@ -67,11 +68,14 @@ fn main() -> ExitCode {
 
 /// Why this host can run none of them.
 fn cannot_run() -> Option<String> {
-    if let Err(reason) = &sandbox::probe().namespaces {
+    let found = sandbox::probe();
+    if let Err(reason) = found.namespaces {
         return Some(format!("this host refuses namespaces ({reason})"));
     }
-    (!rustix::process::geteuid().is_root())
-        .then(|| "the controls turn the user layer off, which takes root: run it as root".to_owned())
+    if found.rootless {
+        return Some("the controls turn the user layer off, which takes root with CAP_SYS_ADMIN".to_owned());
+    }
+    found.limits.err().map(|reason| format!("this host refuses limits ({reason})"))
 }
 
 /// Every run that one attack needs.

@@ -136,6 +136,7 @@ fn root() -> Vec<Attack> {
         attack("mount_proc", EPERM, PRIVILEGED),
         attack("mount_new_interface", EPERM, PRIVILEGED),
         attack("mount_tree_copy", EPERM, PRIVILEGED),
+        attack("mount_tree_with_attributes", EPERM, PRIVILEGED_UNFILTERED).lacking("a kernel before 6.15"),
         attack("unmount_system", EPERM, PRIVILEGED),
         attack("unmount_proc", EPERM, PRIVILEGED),
         attack("remount_code", EPERM, PRIVILEGED),

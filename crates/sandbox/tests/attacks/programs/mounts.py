@@ -50,6 +50,14 @@ def mount_tree_copy():
 
 
 @attack
+def mount_tree_with_attributes():
+    """Newer than the filter: what is not in its list has to be refused by the other layers."""
+    open_tree_clone = 1
+    attributes = (ctypes.c_ulong * 4)(READ_ONLY, 0, 0, 0)
+    call("open_tree_attr", CURRENT_DIRECTORY, b"/usr", open_tree_clone, ctypes.byref(attributes), 32)
+
+
+@attack
 def unmount_system():
     call("umount2", b"/usr", DETACH)
 
