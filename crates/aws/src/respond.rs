@@ -1,5 +1,7 @@
 //! Answers and errors as bytes, per protocol. The one place where an [`Error`] becomes a response.
 
+use std::time::Duration;
+
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
 use serde::Serialize;
@@ -85,6 +87,12 @@ pub fn s3_error(error: &Error, request_id: &str) -> Response {
     retry_after(error, bytes_of(error.status, XML, text.as_bytes()))
 }
 
+/// Says when a retry may help: in whole seconds and never "at once", since the caller was just refused.
+pub fn set_retry_after(response: &mut Response, after: Duration) {
+    let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+}
+
 fn members(error: &Error) -> Map<String, Value> {
     let mut object = error.members.clone();
     match error.fault {
@@ -99,9 +107,7 @@ fn members(error: &Error) -> Map<String, Value> {
 
 fn retry_after(error: &Error, mut response: Response) -> Response {
     if let Some(after) = error.retry_after {
-        // Whole seconds, and never "at once": the caller was just refused.
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        set_retry_after(&mut response, after);
     }
     response
 }

@@ -99,6 +99,8 @@ fn match_path(template: &'static str, path: &str) -> Option<Labels> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const ROUTES: &[Route] = &[
@@ -126,6 +128,16 @@ mod tests {
         assert_eq!(operation("/2018-10-31/layers", &[]).unwrap().0, "ListLayers");
         let by_arn = operation("/2018-10-31/layers", &[("find", "LayerVersion")]).unwrap();
         assert_eq!(by_arn.0, "GetLayerVersionByArn");
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_is_read_without_a_panic(path in ".*", name in "[a-zA-Z0-9:$_-]{1,80}") {
+            let _ = operation(&path, &[]);
+            let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let (_, labels) = operation(&format!("/2015-03-31/functions/{encoded}"), &[]).unwrap();
+            prop_assert_eq!(labels.get("FunctionName"), Some(name.as_str()));
+        }
     }
 
     #[test]

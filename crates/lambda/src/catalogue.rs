@@ -16,40 +16,18 @@ use parking_lot::RwLock;
 use store::records::{Expected, Records, Write};
 use store::{Artifacts, Store};
 use tokio::sync::{Mutex, MutexGuard};
-use types::routing::{self, Snapshot, Table};
+use types::routing::{Snapshot, Table};
 
+use crate::entry::{Draft, Entry, configurations, writes};
 use crate::error::Error;
-use crate::records::{Configuration, FUNCTIONS, Function, VERSIONS, Version};
-use crate::route::{self, Trees};
+use crate::records::{FUNCTIONS, Function, VERSIONS, Version};
+use crate::route::Trees;
 
 /// Functions whose changes do not wait for each other, give or take a collision.
 const TURNS: u64 = 64;
 
 /// Says that a new snapshot was published. Calls do not overlap; it must not call back into the service.
 pub type Changed = Box<dyn Fn() + Send + Sync>;
-
-/// Everything known of one function. Immutable; a change makes a new one.
-#[derive(Debug)]
-pub struct Entry {
-    /// The function's record.
-    pub function: Function,
-    /// Published versions by number.
-    pub versions: BTreeMap<u64, Arc<Version>>,
-    /// The store's revision of the function's record.
-    revision: u64,
-    /// Where the code of all its versions is unpacked.
-    trees: Trees,
-    routes: routing::Function,
-}
-
-/// A function that is being changed.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    /// The function's record.
-    pub function: Function,
-    /// Published versions by number.
-    pub versions: BTreeMap<u64, Arc<Version>>,
-}
 
 /// Why the catalogue cannot be read at start.
 #[derive(Debug, thiserror::Error)]
@@ -153,9 +131,9 @@ impl Catalogue {
     ) -> Result<(T, Arc<Entry>), Error> {
         let _turn = self.turn(name).await;
         let Some(entry) = self.get(name) else { return Err(missing()) };
-        let mut draft = Draft { function: entry.function.clone(), versions: entry.versions.clone() };
+        let mut draft = entry.draft();
         let value = edit(&mut draft)?;
-        if draft.function == entry.function && same_versions(&draft.versions, &entry.versions) {
+        if entry.is(&draft) {
             return Ok((value, entry));
         }
         Ok((value, self.commit(Some(&entry), draft).await?))
@@ -243,62 +221,6 @@ impl Catalogue {
             tracing::warn!(%error, "unreferenced code could not be removed; the next start tries again");
         }
     }
-}
-
-// === impl Entry ===
-
-impl Entry {
-    fn new(draft: Draft, revision: u64, trees: Trees) -> Self {
-        let routes = route::function(&draft, &trees);
-        let Draft { function, versions } = draft;
-        Self { function, versions, revision, trees, routes }
-    }
-
-    fn add_to(&self, name: &str, snapshot: &mut Snapshot) {
-        for (qualifier, url) in &self.function.urls {
-            snapshot.urls.insert(url.id.clone(), route::url(name, qualifier));
-        }
-        snapshot.functions.insert(name.to_owned(), self.routes.clone());
-    }
-
-    /// The number of the version published last, if it is still there.
-    #[must_use]
-    pub fn last_published(&self) -> Option<&Arc<Version>> {
-        self.versions.values().next_back()
-    }
-}
-
-fn configurations<'a>(
-    function: &'a Function,
-    versions: &'a BTreeMap<u64, Arc<Version>>,
-) -> impl Iterator<Item = &'a Configuration> {
-    std::iter::once(&function.latest).chain(versions.values().map(|version| &version.configuration))
-}
-
-fn same_versions(one: &BTreeMap<u64, Arc<Version>>, other: &BTreeMap<u64, Arc<Version>>) -> bool {
-    one.len() == other.len() && one.iter().zip(other).all(|((_, a), (_, b))| Arc::ptr_eq(a, b))
-}
-
-/// The writes that lead from one state of a function to the next.
-fn writes(before: Option<&Entry>, draft: &Draft) -> Result<Vec<Write>, Error> {
-    let name = &draft.function.name;
-    let expected = before.map_or(Expected::Absent, |entry| Expected::Revision(entry.revision));
-    let mut writes = vec![Write::put(FUNCTIONS, name, json(&draft.function)?).expecting(expected)];
-    let none = BTreeMap::new();
-    let old = before.map_or(&none, |entry| &entry.versions);
-    for (number, version) in &draft.versions {
-        if !old.get(number).is_some_and(|known| Arc::ptr_eq(known, version)) {
-            writes.push(Write::put(VERSIONS, &Version::key(name, *number), json(version.as_ref())?));
-        }
-    }
-    for number in old.keys().filter(|number| !draft.versions.contains_key(number)) {
-        writes.push(Write::delete(VERSIONS, &Version::key(name, *number)));
-    }
-    Ok(writes)
-}
-
-fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(value).map_err(|error| Error::Service(format!("a record cannot be written: {error}")))
 }
 
 fn read<T: serde::de::DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, OpenError> {

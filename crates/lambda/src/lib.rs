@@ -12,6 +12,7 @@ pub mod catalogue;
 mod code;
 mod configuration;
 mod digest;
+mod entry;
 mod environment;
 pub mod error;
 mod names;

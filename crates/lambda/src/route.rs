@@ -13,8 +13,8 @@ use types::function::{self, Runtime};
 use types::routing;
 use types::settings::Settings;
 
-use crate::catalogue::Draft;
 use crate::digest;
+use crate::entry::Draft;
 use crate::names::qualified_arn;
 use crate::records::{Configuration, Function};
 

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use types::arn::{DEFAULT_REGION, LATEST, function_arn};
 
-use crate::catalogue::Entry;
 use crate::digest;
+use crate::entry::Entry;
 use crate::names::{Target, qualified_arn};
 use crate::records::{Alias, Configuration, Url};
 use crate::unsupported::host_architecture;

@@ -44,6 +44,7 @@ async fn a_failure_is_an_answer_and_not_an_error() {
     let answer = platform.invoke("hello", &[("x-amz-log-type", "Tail")], r#"{"act": "backing-off"}"#).await;
     assert_eq!((answer.status, answer.header("x-amz-function-error")), (StatusCode::OK, Some("Unhandled")));
     assert_eq!(answer.json["errorType"], "Runtime.ImportModuleError");
+    assert_eq!(answer.header("retry-after"), Some("4"));
     assert_eq!(answer.header("x-amz-log-result"), Some(STANDARD.encode("last line").as_str()));
 }
 
@@ -101,6 +102,9 @@ async fn what_cannot_be_called_says_so() {
     assert!(alias.message().ends_with("function:hello:live"), "{}", alias.message());
     let text = platform.invoke("hello", &[], "not json").await;
     assert_eq!((text.status, text.code()), (StatusCode::BAD_REQUEST, "InvalidRequestContentException"));
+    let path = "/2015-03-31/functions/hello/invocations";
+    let bytes = platform.send("POST", path, &[], types::body::full(&b"\"\xff\""[..])).await;
+    assert_eq!((bytes.status, bytes.code()), (StatusCode::BAD_REQUEST, "InvalidRequestContentException"));
     let event = platform.invoke("hello", &[("x-amz-invocation-type", "Event")], "{}").await;
     assert_eq!(event.code(), "InvalidParameterValueException");
     assert!(event.message().contains("asynchronous invocation"), "{}", event.message());

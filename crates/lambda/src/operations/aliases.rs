@@ -4,7 +4,7 @@ use aws::{Members, Request, Response, Violations, respond};
 use http::StatusCode;
 use types::arn::LATEST;
 
-use crate::catalogue::Draft;
+use crate::entry::Draft;
 use crate::error::Error;
 use crate::names::{Shape, Target, is_name, is_version, qualified_arn};
 use crate::operations::updates;

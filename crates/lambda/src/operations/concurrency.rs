@@ -4,7 +4,7 @@ use aws::{Members, Request, Response, Violations, respond};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::catalogue::Draft;
+use crate::entry::Draft;
 use crate::error::Error;
 use crate::names::{Shape, Target};
 use crate::operations::{account, updates};

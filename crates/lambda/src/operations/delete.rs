@@ -4,7 +4,7 @@ use aws::{Request, Response, respond};
 use http::StatusCode;
 use types::arn::LATEST;
 
-use crate::catalogue::Draft;
+use crate::entry::Draft;
 use crate::error::Error;
 use crate::names::{Shape, Target, is_version};
 use crate::service::Service;

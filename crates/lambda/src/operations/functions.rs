@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use types::body;
 
-use crate::catalogue::{Draft, Entry};
 use crate::code;
 use crate::configuration::Wanted;
+use crate::entry::{Draft, Entry};
 use crate::error::Error;
 use crate::names::{Shape, Target};
 use crate::operations::{routes, tags, versions};

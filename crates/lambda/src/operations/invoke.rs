@@ -46,7 +46,11 @@ pub async fn invoke(service: &Service, request: Request) -> Result<Response, Err
     let executed = version.version.clone();
     match service.dispatch.invoke(std::sync::Arc::clone(&version), event).await {
         Ok(outcome) => Ok(answer(&outcome, &executed, tail)),
-        Err(Refusal::BackingOff { failure, .. }) => Ok(answer(&init_failed(&failure, id), &executed, tail)),
+        Err(Refusal::BackingOff { failure, retry_after }) => {
+            let mut response = answer(&init_failed(&failure, id), &executed, tail);
+            respond::set_retry_after(&mut response, retry_after);
+            Ok(response)
+        }
         Err(refusal) => Err(refused(&refusal, &version)),
     }
 }
@@ -106,11 +110,14 @@ fn event(request: Request) -> Result<Event, Error> {
         true => Bytes::from_static(b"{}"),
         false => request.body,
     };
-    if let Err(error) = serde_json::from_slice::<IgnoredAny>(&payload) {
-        return Err(Error::InvalidRequestContent(format!(
-            "Could not parse request body into json: Could not parse payload into json: {error}"
-        )));
-    }
+    let wrong = |why: &dyn std::fmt::Display| {
+        Error::InvalidRequestContent(format!(
+            "Could not parse request body into json: Could not parse payload into json: {why}"
+        ))
+    };
+    // Checked apart: skipping over a value does not look into its strings.
+    let text = std::str::from_utf8(&payload).map_err(|error| wrong(&error))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| wrong(&error))?;
     Ok(Event { request_id: request.id, payload, client_context, trace })
 }
 

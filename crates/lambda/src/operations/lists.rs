@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::Value;
 use types::arn::LATEST;
 
-use crate::catalogue::Entry;
+use crate::entry::Entry;
 use crate::error::Error;
 use crate::names::{Shape, Target};
 use crate::operations::updates;

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use types::arn::LATEST;
 
-use crate::catalogue::{Draft, Entry};
+use crate::entry::Draft;
 use crate::error::Error;
 use crate::names::{Shape, Target, is_name, is_version, qualified_arn};
 use crate::operations::{aliases, updates};
@@ -66,7 +66,7 @@ pub fn get(service: &Service, request: &Request) -> Result<Response, Error> {
     let statements = entry.function.policies.get(key).filter(|list| !list.is_empty()).ok_or_else(none)?;
     let documents: Vec<&Value> = statements.iter().map(|statement| &statement.document).collect();
     let policy = json!({"Version": "2012-10-17", "Id": "default", "Statement": documents});
-    let draft = as_draft(&entry);
+    let draft = entry.draft();
     let answer = json!({"Policy": policy.to_string(), "RevisionId": revision(&draft, &target)});
     Ok(respond::json(StatusCode::OK, &answer))
 }
@@ -145,10 +145,6 @@ fn revise(draft: &mut Draft, target: &Target) {
         revised.configuration.revision_id = revision_id();
         *version = Arc::new(revised);
     }
-}
-
-fn as_draft(entry: &Entry) -> Draft {
-    Draft { function: entry.function.clone(), versions: entry.versions.clone() }
 }
 
 fn document(

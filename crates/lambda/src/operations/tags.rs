@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::json;
 use types::settings::Settings;
 
-use crate::catalogue::Draft;
+use crate::entry::Draft;
 use crate::error::Error;
 use crate::names::{Shape, Target};
 use crate::service::Service;

@@ -3,9 +3,9 @@
 use aws::{Members, Request, Response, Violations};
 use http::StatusCode;
 
-use crate::catalogue::Draft;
 use crate::code;
 use crate::configuration::Wanted;
+use crate::entry::Draft;
 use crate::error::Error;
 use crate::names::{Shape, Target};
 use crate::operations::{functions, versions};

@@ -5,7 +5,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::catalogue::Draft;
+use crate::entry::Draft;
 use crate::error::Error;
 use crate::names::{Shape, Target, is_name, is_version};
 use crate::records::Url;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws::{Members, Request, Response, Violations};
 use http::StatusCode;
 
-use crate::catalogue::Draft;
+use crate::entry::Draft;
 use crate::error::Error;
 use crate::operations::{functions, updates};
 use crate::records::{Version, revision_id};
