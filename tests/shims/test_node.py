@@ -199,6 +199,18 @@ class Programs(WithNode):
                     shim.process.kill()
                     shim.wait()
 
+    def test_a_server_that_no_longer_listens_to_reports_does_not_end_the_program(self):
+        source = """
+            const fs = require("node:fs");
+            while (!fs.existsSync("go"));
+            const server = require("node:http").createServer().listen(0, () => server.close(() => console.log("served")));
+        """
+        environment = {"LAMBENT_BIND_ADDRESS": self.ADDRESS}
+        shim = Shim(self, {"server.js": source}, "", environment, arguments=("--run", "server.js"), node=True)
+        shim.close()
+        (shim.root / "go").touch()
+        self.assertEqual((shim.wait(), shim.output()), (0, "served\n"))
+
     def test_an_es_module_reaches_its_own_port(self):
         source = """
             import http from "node:http";

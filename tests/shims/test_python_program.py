@@ -86,6 +86,18 @@ class Programs(unittest.TestCase):
         shim.ready()
         self.assertEqual(shim.result({}), ADDRESS)
 
+    def test_a_server_that_no_longer_listens_to_reports_does_not_end_the_program(self):
+        shim = self.run_program("""
+            import os, socket
+            while not os.path.exists("go"):
+                os.sched_yield()
+            socket.create_server(("127.0.0.1", 0))
+            print("served")
+        """)
+        shim.close()
+        (shim.root / "go").touch()
+        self.assertEqual((shim.wait(), shim.output()), (0, "served\n"))
+
     def test_exit_status_is_the_programs(self):
         shim = self.run_program("import sys\nsys.exit(7)\n")
         self.assertEqual(shim.wait(), 7)

@@ -21,8 +21,12 @@ def main():
 
     def report(host, port):
         # Workers that a server forks inherit the hook; the server has reported by then.
-        if os.getpid() == reporter:
+        if os.getpid() != reporter:
+            return
+        try:
             connection.send(frames.LISTENING, 0, {"host": host, "port": port})
+        except OSError:
+            pass  # Who knows the port from the kernel has closed its end: the program goes on.
 
     if "LAMBENT_BIND_ADDRESS" in os.environ:
         binding.prepare(report)
