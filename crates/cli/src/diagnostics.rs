@@ -90,6 +90,7 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
             .or_else(|| cause.downcast_ref::<package::Error>().and_then(Hint::hint))
             .or_else(|| cause.downcast_ref::<deploy::Error>().and_then(Hint::hint))
             .or_else(|| cause.downcast_ref::<server::Error>().and_then(server::Error::hint))
+            .or_else(|| cause.downcast_ref::<server::Error>().and_then(server::Error::hint))
     })
 }
 

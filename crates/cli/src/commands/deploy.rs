@@ -195,11 +195,12 @@ fn fill(
         if plan.start.is_some() {
             package::add_launchers(package, interpreter.minor);
         }
+        package.add_missing(package::compile_own(&walk.sources, interpreter)?);
         let required = Requirements::of(root, &walk.folder, &plan.extra_packages)?;
         if required.file.is_some() {
             for added in &required.added {
                 printer.note(format_args!(
-                    "{added} is needed to start it and is not declared, installing {added}"
+                    "{added} is needed to start it and is not declared, so it is installed"
                 ));
             }
         }
@@ -300,7 +301,7 @@ fn report(
         settings.environment.iter().filter(kept).count()
     });
     if kept > 0 {
-        printer.step("kept", format_args!("{kept} environment variables of the last deploy"));
+        printer.step("kept", format_args!("{kept} of the last deploy's environment variables"));
     }
     if printer.is_json() {
         let mut document = serde_json::to_value(deployed)?;

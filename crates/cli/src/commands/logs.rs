@@ -90,7 +90,7 @@ fn print(event: &LogEvent, printer: Printer) -> anyhow::Result<()> {
     let time = Timestamp::from_millisecond(event.timestamp)?.to_zoned(TimeZone::system());
     let instance = event.log_stream_name.rsplit(']').next().unwrap_or_default();
     let instance: String = instance.chars().take(8).collect();
-    let message = event.message.trim_end_matches('\n');
+    let message = event.message.trim_end();
     printer.data(format_args!("{} {instance} {message}", time.strftime("%Y-%m-%d %H:%M:%S%.3f")))?;
     Ok(())
 }

@@ -6,11 +6,17 @@ use std::collections::BTreeMap;
 
 use super::Error;
 
+/// What a name is, for errors.
+const NAME_RULE: &str = "a name begins with a letter and has two or more letters, digits and underscores";
+
 /// Reads `NAME=VALUE`.
 pub fn variable(given: &str) -> Result<(String, String), Error> {
     match given.split_once('=') {
         Some((name, value)) if is_name(name) => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(Error::Variable { given: given.to_owned() }),
+        Some((name, _)) if !name.is_empty() => {
+            Err(Error::Variable { given: name.to_owned(), reason: NAME_RULE })
+        }
+        _ => Err(Error::Variable { given: given.to_owned(), reason: "not of the form NAME=VALUE" }),
     }
 }
 
@@ -28,7 +34,7 @@ pub fn parse(file: &str, text: &str) -> Result<BTreeMap<String, String>, Error> 
         let (name, value) = line.split_once('=').ok_or_else(|| refuse("there is no `=`"))?;
         let name = name.trim();
         if !is_name(name) {
-            return Err(refuse("the name has characters that a variable cannot have"));
+            return Err(refuse(NAME_RULE));
         }
         let mut value = value.trim().to_owned();
         if let Some(quote) = value.chars().next().filter(|c| matches!(c, '"' | '\'')) {
@@ -53,8 +59,10 @@ pub fn parse(file: &str, text: &str) -> Result<BTreeMap<String, String>, Error> 
     Ok(variables)
 }
 
+/// AWS's rule for names: a letter, then at least one letter, digit or underscore.
 fn is_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+    name.len() >= 2
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
@@ -100,31 +108,32 @@ mod tests {
 
     #[test]
     fn reads_what_people_write() {
-        let text = "# c\nA=1\nexport B = two words # why\nC=\"x\\n\\\"y\\\" #z\" # c\nD='a\\n'\nE=\nF=\"1\n2\"\nG=a#b\nH=a=b\n";
+        let text = "# c\nA_=1\nexport B_ = two words # why\nC_=\"x\\n\\\"y\\\" #z\" # c\nD_='a\\n'\nE_=\nF_=\"1\n2\"\nG_=a#b\nH_=a=b\n";
         let read = parse(".env", text).unwrap();
         let expected = [
-            ("A", "1"),
-            ("B", "two words"),
-            ("C", "x\n\"y\" #z"),
-            ("D", "a\\n"),
-            ("E", ""),
-            ("F", "1\n2"),
-            ("G", "a#b"),
-            ("H", "a=b"),
+            ("A_", "1"),
+            ("B_", "two words"),
+            ("C_", "x\n\"y\" #z"),
+            ("D_", "a\\n"),
+            ("E_", ""),
+            ("F_", "1\n2"),
+            ("G_", "a#b"),
+            ("H_", "a=b"),
         ];
         assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     }
 
     #[test]
     fn names_the_line_that_is_wrong() {
-        for (text, line) in [("A=1\nno\n", 2), ("1A=x", 1), ("\n\nA='x", 3), ("A=\"x\" y", 1)] {
+        for (text, line) in [("AB=1\nno\n", 2), ("1A=x", 1), ("\n\nAB='x", 3), ("AB=\"x\" y", 1), ("A=1", 1)]
+        {
             let error = parse("f", text).unwrap_err().to_string();
             assert!(error.contains(&format!("line {line}")), "{text}: {error}");
         }
-        for given in ["X", "=1", "A B=1"] {
+        for given in ["X", "=1", "A B=1", "A=1", "_A=1"] {
             variable(given).unwrap_err();
         }
-        assert_eq!(variable("A=b=c").unwrap(), ("A".to_owned(), "b=c".to_owned()));
+        assert_eq!(variable("AB=b=c").unwrap(), ("AB".to_owned(), "b=c".to_owned()));
     }
 
     proptest! {

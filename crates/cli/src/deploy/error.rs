@@ -6,10 +6,12 @@ use crate::diagnostics::Hint;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `--env` without a name and a value.
-    #[error("--env {given}: not of the form NAME=VALUE")]
+    #[error("--env {given}: {reason}")]
     Variable {
-        /// What was given.
+        /// What was given; of a named variable only the name, as the value may be a secret.
         given: String,
+        /// What is wrong.
+        reason: &'static str,
     },
     /// A line of an environment file.
     #[error("{file} line {line}: {reason}")]

@@ -6,10 +6,12 @@ use crate::diagnostics::Hint;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No rule applies.
-    #[error("nothing to start was found in this folder; looked for {}", .looked.join(", "))]
+    #[error("nothing to start was found in this folder; looked for\n{}{}", listed(looked), seen(near_misses))]
     Nothing {
-        /// What was looked for, and why near misses did not count.
+        /// What was looked for.
         looked: Vec<String>,
+        /// What came close, and why it did not count.
+        near_misses: Vec<String>,
         /// Whether there is a Dockerfile.
         dockerfile: bool,
     },
@@ -59,4 +61,12 @@ impl Hint for Error {
             Self::Server { .. } => "leave --server out".to_owned(),
         })
     }
+}
+
+fn listed(items: &[String]) -> String {
+    items.iter().map(|item| format!("  - {item}")).collect::<Vec<_>>().join("\n")
+}
+
+fn seen(near_misses: &[String]) -> String {
+    if near_misses.is_empty() { String::new() } else { format!("\nand saw\n{}", listed(near_misses)) }
 }

@@ -46,7 +46,6 @@ fn find(folder: &Folder, request: &Request) -> Result<Plan, Error> {
         return application(folder, request, found, search.found.get(1..).unwrap_or_default());
     }
     looked.push("a Python web application (Flask, FastAPI, Django, any WSGI or ASGI `app`)".to_owned());
-    looked.extend(search.near_misses.into_iter().map(|miss| format!("({miss})")));
     if let Some((file, handler)) = python::find_event_handler(folder) {
         let why = format!("{file}: handler `{handler}` by its parameters (event, context)");
         return Ok(Plan::new(Kind::Handler, Language::Python, handler, why));
@@ -58,7 +57,7 @@ fn find(folder: &Folder, request: &Request) -> Result<Plan, Error> {
     if folder.has("index.html") || folder.has("public/index.html") {
         return Err(Error::StaticSite);
     }
-    Err(Error::Nothing { looked, dockerfile: folder.has("Dockerfile") })
+    Err(Error::Nothing { looked, near_misses: search.near_misses, dockerfile: folder.has("Dockerfile") })
 }
 
 fn procfile(folder: &Folder) -> Result<Option<Plan>, Error> {
@@ -167,7 +166,7 @@ fn infer_packages(folder: &Folder, plan: &mut Plan) {
         return;
     }
     for (package, file) in packages::inferred_packages(folder) {
-        plan.notes.push(format!("no requirements.txt: {file} imports {package}, installing {package}"));
+        plan.notes.push(format!("no requirements.txt: {file} imports {package}, so it is installed"));
         if !plan.extra_packages.contains(&package) {
             plan.extra_packages.push(package);
         }

@@ -122,7 +122,7 @@ fn python_applications_in_every_shape() {
 fn says_what_it_found() {
     assert_eq!(plan(&[("app.py", FLASK)]).why, ["app.py: Flask application `app`"]);
     let notes = plan(&[("app.py", FLASK)]).notes;
-    assert_eq!(notes, ["no requirements.txt: app.py imports flask, installing flask"]);
+    assert_eq!(notes, ["no requirements.txt: app.py imports flask, so it is installed"]);
     assert!(plan(&[("app.py", FLASK), ("requirements.txt", "flask")]).extra_packages.is_empty());
 }
 

@@ -22,7 +22,9 @@ pub use binaries::{Target, check};
 pub use cache::Cache;
 pub use error::Error;
 pub use node::{has_dependencies, install as install_node};
-pub use python::{Interpreter, add_launchers, install as install_python, pip_version, uv_version};
+pub use python::{
+    Interpreter, add_launchers, compile_own, install as install_python, pip_version, uv_version,
+};
 pub use requirements::{Requirements, python_constraint};
 pub use tool::version as tool_version;
 pub use walk::{Walk, walk};

@@ -2,6 +2,8 @@
 //! compiles them there: the code is read-only where it runs, so what is not compiled now is compiled
 //! again by every instance.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -63,6 +65,30 @@ pub fn install(
         Ok(())
     })?;
     walk::everything(&installed)
+}
+
+/// Compiles the folder's own modules; the entries to add. The sources are copied first, because the
+/// folder is the user's and gets no files from us.
+pub fn compile_own(
+    sources: &BTreeMap<String, Source>,
+    interpreter: &Interpreter,
+) -> Result<Vec<(String, Source)>, Error> {
+    let staging = tempfile::tempdir().map_err(Error::file("create", std::env::temp_dir()))?;
+    for (path, source) in sources.iter().filter(|(path, _)| path.ends_with(".py")) {
+        let target = staging.path().join(path);
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
+        }
+        if !matches!(source, Source::Link { .. }) {
+            fs::write(&target, source.read()?).map_err(Error::file("write", &target))?;
+        }
+    }
+    compile(interpreter, staging.path(), TASK_ROOT);
+    let compiled = walk::everything(staging.path())?.into_iter().filter(|(path, _)| path.ends_with(".pyc"));
+    // The copies go away with their directory.
+    compiled
+        .map(|(path, source)| Ok((path, Source::Made { content: source.read()?, executable: false })))
+        .collect()
 }
 
 /// Adds programs called `python` and `python3` for start commands: a runtime has only `python3.N`.
@@ -150,7 +176,7 @@ impl Installer {
 /// (templates, old syntax) are left as they are; they would fail the same way at run time.
 ///
 /// The compiled files carry no time and are not checked against their source, which cannot change.
-pub fn compile(interpreter: &Interpreter, directory: &Path, task_root: &str) {
+fn compile(interpreter: &Interpreter, directory: &Path, task_root: &str) {
     let _ = Command::new(&interpreter.program)
         .args([
             "-I",
