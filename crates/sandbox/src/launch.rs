@@ -21,6 +21,7 @@ use crate::link;
 use crate::packet;
 use crate::probe::{self, Probe};
 use crate::protocol::{Configuration, Event, say};
+use crate::sweeper::{self, Orders};
 
 /// The argument that makes this executable a broker.
 const ARGUMENT: &str = "__broker";
@@ -60,8 +61,8 @@ pub enum Isolation {
 pub struct Launched {
     socket: OwnedFd,
     process: Child,
+    sweeper: Child,
     probe: Probe,
-    name: String,
 }
 
 /// Why there is no broker.
@@ -113,7 +114,7 @@ impl Launched {
     /// # Errors
     /// The runtime cannot watch the socket.
     pub fn connect(self, tasks: &TaskTracker) -> io::Result<Handle> {
-        link::connect(self.socket, self.process, self.name, tasks)
+        link::connect(self.socket, self.process, self.sweeper, tasks)
     }
 }
 
@@ -128,6 +129,9 @@ pub fn run_if_broker() -> Option<ExitCode> {
     }
     if first == ARGUMENT {
         return Some(broker::run());
+    }
+    if first == sweeper::ARGUMENT {
+        return Some(sweeper::run());
     }
     (first == probe::ARGUMENT).then(probe::run)
 }
@@ -149,7 +153,7 @@ pub fn launch(options: Options) -> Result<Launched, LaunchError> {
         .spawn()
         .map_err(failed("run the copy of the executable"))?;
     let configuration = Configuration {
-        name: options.name.clone(),
+        name: options.name,
         isolation: options.isolation,
         directory: options.directory,
         pool: options.pool,
@@ -157,9 +161,14 @@ pub fn launch(options: Options) -> Result<Launched, LaunchError> {
     };
     let answer = say(&socket, &configuration, &[])
         .map_err(failed("talk to the broker"))
-        .and_then(|()| first_answer(&socket));
+        .and_then(|()| first_answer(&socket))
+        .and_then(|probe| {
+            let Configuration { name, prefix, .. } = configuration;
+            let sweeper = sweeper::start(&executable, &Orders { name, prefix, broker: process.id() });
+            Ok((probe, sweeper.map_err(failed("start the broker's sweeper"))?))
+        });
     match answer {
-        Ok(probe) => Ok(Launched { socket, process, probe, name: options.name }),
+        Ok((probe, sweeper)) => Ok(Launched { socket, process, sweeper, probe }),
         Err(error) => {
             let _ = process.kill();
             let _ = process.wait();

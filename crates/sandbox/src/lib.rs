@@ -7,6 +7,8 @@
 //! * `shell`: one per sandbox, prepared before it is needed; composes the root, then becomes the init;
 //! * the program, which the shell starts last, without any privilege.
 //!
+//! A `sweeper` beside the broker waits for its end and removes what a killed one has left.
+//!
 //! What each layer of isolation is made of: `root` (mounts), `cgroup`, `privileges`, `filter` (system calls).
 //! The only crate with `unsafe`.
 
@@ -21,6 +23,7 @@ mod privileges;
 mod protocol;
 mod root;
 mod shell;
+mod sweeper;
 mod system;
 
 pub mod handle;

@@ -2,8 +2,8 @@
 //! [`Handle`]s and [`Sandbox`]es wait for.
 //!
 //! The task ends when the last handle and sandbox are dropped: it closes its side, the broker ends everything and
-//! itself, and is reaped. When the broker is gone first, the task removes the control groups in its place, then
-//! says so to everybody.
+//! itself, and is reaped. When the broker is gone first, the sweeper removes the control groups in its place; then
+//! the task says so to everybody.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -19,7 +19,6 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::cgroup;
 use crate::handle::{Channels, Exit, Handle, Sandbox, Signal, StartError, Status, Usage};
 use crate::packet;
 use crate::protocol::{Event, Family, Number, Request};
@@ -88,7 +87,7 @@ struct Link {
 pub(crate) fn connect(
     socket: OwnedFd,
     process: Child,
-    name: String,
+    sweeper: Child,
     tasks: &TaskTracker,
 ) -> io::Result<Handle> {
     let (commands, received) = mpsc::unbounded_channel();
@@ -108,7 +107,7 @@ pub(crate) fn connect(
     tasks.spawn(async move {
         let live = link.run(received).await;
         // The broker is ending or dead: its end is a matter of milliseconds, and the sweep of two seconds at most.
-        let ended = blocking.spawn_blocking(move || end_of_broker(process, &name)).await;
+        let ended = blocking.spawn_blocking(move || end_of_broker(process, sweeper)).await;
         if ended.is_err() {
             tracing::error!("the end of the sandbox broker could not be awaited");
         }
@@ -210,16 +209,16 @@ impl Link {
                 self.request(&Request::Usage { sandbox, ticket }, Vec::new());
             }
             Command::Signal { sandbox, signal } => {
-                self.request(&Request::Signal { sandbox, signal }, Vec::new())
+                self.request(&Request::Signal { sandbox, signal }, Vec::new());
             }
             Command::Freeze { sandbox, frozen: true } => {
-                self.request(&Request::Freeze { sandbox }, Vec::new())
+                self.request(&Request::Freeze { sandbox }, Vec::new());
             }
             Command::Freeze { sandbox, frozen: false } => {
-                self.request(&Request::Thaw { sandbox }, Vec::new())
+                self.request(&Request::Thaw { sandbox }, Vec::new());
             }
             Command::Sockets { sandbox, family } => {
-                self.request(&Request::Sockets { sandbox, family }, Vec::new())
+                self.request(&Request::Sockets { sandbox, family }, Vec::new());
             }
         }
     }
@@ -339,11 +338,12 @@ fn live(number: Number, id: String, descriptors: Vec<OwnedFd>, counts: [usize; 3
 }
 
 /// Waits for the broker's process, and removes what it may have had to leave.
-fn end_of_broker(mut process: Child, name: &str) {
-    if let Err(error) = process.wait() {
-        tracing::error!(%error, "the sandbox broker cannot be reaped");
+fn end_of_broker(mut process: Child, mut sweeper: Child) {
+    for ending in [&mut process, &mut sweeper] {
+        if let Err(error) = ending.wait() {
+            tracing::error!(%error, "the sandbox broker or its sweeper cannot be reaped");
+        }
     }
-    cgroup::sweep(name);
 }
 
 /// How a sandbox ends whose broker is gone: the kernel has killed it.

@@ -75,14 +75,14 @@ impl Broker {
         self.end_orphans();
         self.reap();
         if self.tree.is_ok() {
-            cgroup::sweep(&self.configuration.name);
+            cgroup::sweep(&self.configuration.name, Some(self.configuration.prefix));
         }
     }
 
     fn tell_end(&mut self, number: Number, instance: &Instance) {
         match &instance.state {
             State::Running => {
-                self.tell(&Event::Exited { sandbox: number, exit: instance.exit() }, Vec::new())
+                self.tell(&Event::Exited { sandbox: number, exit: instance.exit() }, Vec::new());
             }
             State::Starting(ticket) => self.refuse(ticket.number, killed()),
             State::Warming(Some(pending)) => self.refuse(pending.ticket.number, killed()),

@@ -132,7 +132,7 @@ impl Places {
 impl Tree {
     /// Sweeps what a dead broker of this name has left, and makes the tree anew.
     pub(crate) fn make(name: &str) -> Result<Self, Failure> {
-        sweep(name);
+        sweep(name, None);
         let own = Places::own()?;
         if own.version == Version::V2 {
             v2::delegate(&own.memory)?;
@@ -148,7 +148,11 @@ impl Tree {
     /// The groups of one sandbox, still empty and without limits.
     pub(crate) fn group(&self, id: &str) -> io::Result<Group> {
         let places = self.places.below(id);
-        places.make()?;
+        // The sweeper of the broker before us may have found the tree empty and removed it.
+        if places.make().is_err() {
+            self.places.make()?;
+            places.make()?;
+        }
         Ok(Group::new(places))
     }
 
@@ -162,9 +166,9 @@ impl Tree {
     }
 }
 
-/// Kills and removes every group of a broker with this name. May wait for the dying, at most two seconds. What cannot
+/// Kills and removes every group of brokers with this name, or only those of the one with this prefix. May wait for the dying, at most two seconds. What cannot
 /// be removed stays for the next sweep.
-pub(crate) fn sweep(name: &str) {
+pub(crate) fn sweep(name: &str, prefix: Option<u32>) {
     let Ok(own) = Places::own() else { return };
     let base = own.below(&tree_name(name));
     let mut ids: Vec<String> = Vec::new();
@@ -177,6 +181,8 @@ pub(crate) fn sweep(name: &str) {
                 .map(|entry| entry.file_name().to_string_lossy().into_owned()),
         );
     }
+    let prefix = prefix.map(|prefix| format!("{prefix:08x}")).unwrap_or_default();
+    ids.retain(|id| id.starts_with(&prefix));
     ids.sort_unstable();
     ids.dedup();
     let groups: Vec<Group> = ids.iter().map(|id| Group::new(base.below(id))).collect();
