@@ -6,6 +6,9 @@
 
 import { isNativeError } from "node:util/types";
 
+// Frames of these files lead to the user's code and are not part of it.
+const OURS = new URL(".", import.meta.url).href;
+
 export class Fault extends Error {
   constructor(errorType, message, stackTrace = []) {
     super(message);
@@ -20,10 +23,18 @@ export function describe(error) {
     return { error_type: error.name, message: error.message, stack_trace: error.stackTrace };
   }
   if (isNativeError(error) || (error?.name && error?.message && error?.stack)) {
-    const stack = String(error.stack ?? "").split("\n");
-    return { error_type: String(error.name), message: String(error.message), stack_trace: stack };
+    return { error_type: String(error.name), message: String(error.message), stack_trace: stackTrace(error) };
   }
   return { error_type: typeof error, message: String(error), stack_trace: [] };
+}
+
+/** The lines of an error's stack, as far as they are the user's. */
+export function stackTrace(error) {
+  const lines = String(error?.stack ?? "").split("\n");
+  const ours = lines.findIndex((line) => line.includes(OURS));
+  const users = ours === -1 ? lines : lines.slice(0, ours);
+  // What calls a handler is a promise of ours.
+  return users.at(-1)?.endsWith("at new Promise (<anonymous>)") ? users.slice(0, -1) : users;
 }
 
 /** A log line in AWS's form: the title, then the error as JSON with its own properties. */

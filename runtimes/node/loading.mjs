@@ -10,7 +10,7 @@ import { createRequire } from "node:module";
 import { basename, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
-import { Fault } from "./faults.mjs";
+import { Fault, stackTrace } from "./faults.mjs";
 
 const EXTENSIONS = ["", ".js", ".mjs", ".cjs"];
 
@@ -54,11 +54,10 @@ async function loadModule(root, name) {
 }
 
 function named(error, root, name) {
-  const head = { stack: String(error?.stack ?? "").split("\n") };
-  if (error instanceof SyntaxError) return new Fault("Runtime.UserCodeSyntaxError", String(error), head.stack);
+  if (error instanceof SyntaxError) return new Fault("Runtime.UserCodeSyntaxError", String(error), stackTrace(error));
   if (error?.code === "MODULE_NOT_FOUND" || error?.code === "ERR_MODULE_NOT_FOUND") {
     const missing = String(error).replace(resolve(root, name), name);
-    return new Fault("Runtime.ImportModuleError", missing, head.stack);
+    return new Fault("Runtime.ImportModuleError", missing, stackTrace(error));
   }
   return error;
 }

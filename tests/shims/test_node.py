@@ -112,6 +112,7 @@ class Errors(WithNode):
                 failure = shim.failure({})
                 self.assertEqual((failure["error_type"], failure["message"]), ("TypeError", "oh"))
                 self.assertRegex(failure["stack_trace"][1], r"^    at .*index\.js:1:\d+")
+                self.assertEqual(len(failure["stack_trace"]), 2, "only the user's frames")
                 self.assertIn('\tERROR\tInvoke Error\t{"errorType":"TypeError","errorMessage":"oh"', shim.output())
 
     def test_what_is_thrown_and_no_error(self):

@@ -80,7 +80,7 @@ class Handlers(unittest.TestCase):
         self.assertEqual((failure["error_type"], failure["message"]), ("KeyError", "'missing'"))
         first, second = failure["stack_trace"]
         self.assertRegex(first, r'^  File ".*/main.py", line 5, in handler\n    return deep\(\)\n')
-        self.assertRegex(second, r'^  File ".*/main.py", line 2, in deep\n')
+        self.assertRegex(second, r"^  File \".*/main.py\", line 2, in deep\n    return \{\}\['missing'\]\n$")
         self.assertRegex(shim.output(), r"^\[ERROR\] KeyError: 'missing'\nTraceback \(most recent call last\):\n  File ")
 
     def test_prints_and_logging_are_out_before_the_answer(self):

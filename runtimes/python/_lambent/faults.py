@@ -39,9 +39,10 @@ def stack_trace(error):
     """Frames from the user's first one on, outermost first, each with its source line."""
     from traceback import extract_tb, format_list
 
-    frames = extract_tb(error.__traceback__)
+    # As tuples they are printed alike by every version: the newer ones underline what failed.
+    frames = [(frame.filename, frame.lineno, frame.name, frame.line) for frame in extract_tb(error.__traceback__)]
     for index, frame in enumerate(frames):
-        if not _leads_to_user(frame.filename):
+        if not _leads_to_user(frame[0]):
             return format_list(frames[index:])
     return []
 
