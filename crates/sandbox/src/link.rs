@@ -26,6 +26,10 @@ use crate::protocol::{Event, Family, Number, Request};
 /// With fewer unconnected sockets of a family than this, more are asked for.
 const FEW: usize = 4;
 
+/// Addresses remembered of one sandbox: a program may call `listen` as often as it likes, and must not fill
+/// the server's memory with it.
+const MOST_ADDRESSES: usize = 64;
+
 type Started = oneshot::Sender<Result<Sandbox, StartError>>;
 
 /// What handles and sandboxes ask for.
@@ -289,7 +293,7 @@ impl Link {
             }
             Event::Listening { sandbox, address } => {
                 if let Some(live) = self.live.get(&sandbox) {
-                    live.listening.send_modify(|addresses| addresses.push(address));
+                    live.listening.send_if_modified(|addresses| note(addresses, address));
                 }
             }
             Event::Usage { ticket, usage } => {
@@ -335,6 +339,15 @@ fn live(number: Number, id: String, descriptors: Vec<OwnedFd>, counts: [usize; 3
         listener: Mutex::new(take(listener).pop()),
         arrived: Notify::new(),
     }
+}
+
+/// Remembers an address that is new. False: nothing has changed.
+fn note(addresses: &mut Vec<SocketAddr>, address: SocketAddr) -> bool {
+    let new = addresses.len() < MOST_ADDRESSES && !addresses.contains(&address);
+    if new {
+        addresses.push(address);
+    }
+    new
 }
 
 /// Waits for the broker's process, and removes what it may have had to leave.

@@ -35,7 +35,7 @@ pub(crate) struct Configuration {
 }
 
 /// From the server to the broker.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub(crate) enum Request<'a> {
     /// Make a sandbox. Descriptors: output, then frames if `frames`.

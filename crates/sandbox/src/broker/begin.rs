@@ -65,8 +65,12 @@ fn begin(server: OwnedFd) -> Result<Broker, ()> {
             broker.tell(&Event::Ready { probe }, Vec::new());
             Ok(broker)
         }
-        Err((failure, Some(server))) => Err(tell_refusal(&server, failure)),
-        Err((_, None)) => Err(()),
+        Err((failure, server)) => {
+            if let Some(server) = server {
+                tell_refusal(&server, failure);
+            }
+            Err(())
+        }
     }
 }
 

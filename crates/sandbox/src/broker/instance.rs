@@ -90,7 +90,7 @@ impl Drop for Pending {
 
 impl Instance {
     /// Sets limits and hands the order over.
-    pub(super) fn send_order(&mut self, pending: Pending) -> Result<(), Failure> {
+    pub(super) fn send_order(&mut self, pending: &Pending) -> Result<(), Failure> {
         if let Some(group) = &self.group {
             if self.layers.limits && pending.ticket.outline.layers.limits {
                 group.limit(&pending.ticket.outline.limits)?;

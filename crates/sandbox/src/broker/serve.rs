@@ -236,7 +236,7 @@ impl Broker {
         match std::mem::replace(&mut instance.state, State::Idle) {
             State::Warming(Some(pending)) => {
                 let ticket = pending.ticket.number;
-                if let Err(failure) = instance.send_order(pending) {
+                if let Err(failure) = instance.send_order(&pending) {
                     instance.state = State::Ending;
                     instance.kill();
                     self.refuse(ticket, failure);

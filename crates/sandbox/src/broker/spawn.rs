@@ -32,7 +32,7 @@ impl Broker {
         if has_pooled_namespaces(layers, self.pooled_layers()) {
             while let Some(number) = self.idle.pop_front() {
                 if let Some(instance) = self.instances.get_mut(&number) {
-                    return match instance.send_order(pending) {
+                    return match instance.send_order(&pending) {
                         Ok(()) => Ok(()),
                         Err(failure) => {
                             instance.state = State::Ending;

@@ -1,6 +1,12 @@
 //! How a program starts, what it is told, and how its end is reported.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test's panic is its verdict")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a test's panic is its verdict"
+)]
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
