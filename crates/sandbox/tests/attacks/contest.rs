@@ -3,9 +3,10 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use sandbox::handle::Channels;
+use sandbox::handle::{Channels, Sandbox};
 use sandbox::spec::Layers;
 
 use crate::attack::Attack;
@@ -18,10 +19,11 @@ use crate::verdict::Verdict;
 /// A contest: it runs everything it needs, controls included.
 pub type Contest = fn(&Scene, &str) -> Row;
 
-pub const CONTESTS: [(&str, Contest); 4] = [
+pub const CONTESTS: [(&str, Contest); 5] = [
     ("processor_share", processor_share),
     ("survivor", survivor),
     ("listen_abuse", listen_abuse),
+    ("listen_flood", listen_flood),
     ("all_at_once", all_at_once),
 ];
 
@@ -139,6 +141,39 @@ fn listen_abuse(scene: &Scene, name: &str) -> Row {
     row
 }
 
+/// Four sandboxes keep the broker busy with reports. A newcomer still starts, and soon; and what the server
+/// remembers of the reports (here: this process) does not grow with their number.
+fn listen_flood(scene: &Scene, name: &str) -> Row {
+    const SOON: Duration = Duration::from_secs(3);
+    const GROWTH: u64 = 4 << 20;
+    let flood = Attack::new("listen_flood", EXHAUSTION, "", &[]);
+    let facts = [("PROCESSES", 16), ("SECONDS", 6)];
+    let running: Vec<_> = (0..4).map(|_| begin(scene, &flood, &facts)).collect();
+    let mut row = Row::new(name, &Verdict::Refused("the broker goes on".to_owned()));
+    let began = Instant::now();
+    row.control = serves(scene, &mut row.wrong);
+    let took = began.elapsed();
+    if took > SOON {
+        row.wrong.push(format!("a newcomer took {took:?}"));
+    }
+    let before = resident_bytes();
+    for (sandbox, output) in running {
+        let exit = scene.world.runtime.block_on(sandbox.exited());
+        row.expect("a flood", &Verdict::of(&output.join().unwrap(), Some(&exit)), "succeeded");
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    if grown > GROWTH {
+        row.wrong.push(format!("the server's memory grew by {} KiB", grown >> 10));
+    }
+    row
+}
+
+/// Memory of this process.
+fn resident_bytes() -> u64 {
+    let numbers = std::fs::read_to_string("/proc/self/statm").unwrap();
+    numbers.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
 /// Everything that uses something up, at once, four times; meanwhile a newcomer starts and runs.
 fn all_at_once(scene: &Scene, name: &str) -> Row {
     const BAD: [(&str, u64); 5] = [
@@ -150,13 +185,9 @@ fn all_at_once(scene: &Scene, name: &str) -> Row {
     ];
     let mut running = Vec::new();
     for (attack, goal) in BAD.iter().cycle().take(4 * BAD.len()) {
-        let mut spec = run::setting(scene, &Attack::new(attack, EXHAUSTION, "", &[]), Layers::ALL).spec;
-        for (name, value) in [("GOAL", *goal), ("ROOM", 512 << 20), ("PROCESSES", 8), ("SECONDS", 3)] {
-            spec.process.environment.push((format!("FACT_{name}"), value.to_string()));
-        }
-        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-        let start = scene.world.handle.start(spec, Channels { output: write, frames: None });
-        running.push((*attack, scene.world.runtime.block_on(start).unwrap(), run::collect(read)));
+        let facts = [("GOAL", *goal), ("ROOM", 512 << 20), ("PROCESSES", 8), ("SECONDS", 3)];
+        let (sandbox, output) = begin(scene, &Attack::new(attack, EXHAUSTION, "", &[]), &facts);
+        running.push((*attack, sandbox, output));
     }
     let mut row = Row::new(name, &Verdict::Refused("each for itself".to_owned()));
     row.control = serves(scene, &mut row.wrong);
@@ -168,6 +199,17 @@ fn all_at_once(scene: &Scene, name: &str) -> Row {
         }
     }
     row
+}
+
+/// Starts a program with all layers and these facts, and does not wait for it.
+fn begin(scene: &Scene, attack: &Attack, facts: &[(&str, u64)]) -> (Sandbox, JoinHandle<String>) {
+    let mut spec = run::setting(scene, attack, Layers::ALL).spec;
+    for (name, value) in facts {
+        spec.process.environment.push((format!("FACT_{name}"), value.to_string()));
+    }
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    let start = scene.world.handle.start(spec, Channels { output: write, frames: None });
+    (scene.world.runtime.block_on(start).unwrap(), run::collect(read))
 }
 
 /// Whether a newcomer starts, says something and ends, and the old neighbour is still there.

@@ -46,7 +46,7 @@ impl Row {
         self.control = found.to_string();
         match (attack.lacking, found) {
             (Some(what), Verdict::Absent(_) | Verdict::Refused(_)) => {
-                self.not_shown = Some(format!("{what} ({found})"))
+                self.not_shown = Some(format!("{what} ({found})"));
             }
             _ => self.expect("control", found, "succeeded"),
         }

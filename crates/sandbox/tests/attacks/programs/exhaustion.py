@@ -195,3 +195,22 @@ def listen_abuse():
     last.bind(("127.0.0.1", 0))
     last.listen(1)
     socket.create_connection(last.getsockname(), 5)
+
+
+@attack
+def listen_flood():
+    """Reports as fast as they are answered, from FACT_PROCESSES processes for FACT_SECONDS. The broker answers them
+    on time that is not ours."""
+    until = time.monotonic() + float(fact("SECONDS"))
+    for _ in range(int(fact("PROCESSES"))):
+        if os.fork() == 0:
+            one = socket.socket()
+            while time.monotonic() < until:
+                LIBC.listen(one.fileno(), 1)
+            os._exit(0)
+    print("flooding", flush=True)
+    try:
+        while True:
+            os.wait()
+    except ChildProcessError:
+        pass
