@@ -9,6 +9,7 @@ import asyncio
 import signal
 import socket
 import sys
+from contextvars import ContextVar
 from urllib.parse import unquote
 
 from . import context, faults, frames
@@ -24,6 +25,7 @@ class StartupFailed(Exception):
 
 def serve(descriptor, application, ready):
     """Runs until the server goes. Raises `StartupFailed`."""
+    context.of_task = ContextVar("lambent_request_id", default=None)
     serving = _serve(descriptor, application, ready)
     if sys.version_info < (3, 10):
         # Locks and events that the module made at import belong to the default loop there.

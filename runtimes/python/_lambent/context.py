@@ -2,11 +2,10 @@
 
 import os
 import time
-from contextvars import ContextVar
 
-# The request that is being handled: per task where tasks are concurrent (ASGI).
-_of_task = ContextVar("lambent_request_id", default=None)
-# The same for threads the handler started, which do not inherit the variable.
+# A ContextVar where requests run concurrently (ASGI); what else runs has one request at a time.
+of_task = None
+# The request that was begun last: also right for threads that a handler starts.
 _of_process = None
 # What is the same for every invocation of an instance: attribute and variable.
 _FROM_ENVIRONMENT = (
@@ -88,9 +87,10 @@ def enter(request_id):
     """Says that what runs from here on belongs to this request."""
     global _of_process
     _of_process = request_id
-    _of_task.set(request_id)
+    if of_task is not None:
+        of_task.set(request_id)
 
 
 def request_id():
     """The request that the calling code runs for, or None during init."""
-    return _of_task.get() or _of_process
+    return (of_task is not None and of_task.get()) or _of_process

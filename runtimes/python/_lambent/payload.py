@@ -14,7 +14,7 @@ _ASCII_ONLY = sys.version_info < (3, 12)
 def read(payload):
     """The event. Raises `Runtime.UnmarshalError`."""
     try:
-        return text.loads(payload.decode("utf-8-sig")) if payload else {}
+        return text.loads(payload.decode().removeprefix("\ufeff")) if payload else {}
     except ValueError as error:
         raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
 

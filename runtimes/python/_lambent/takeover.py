@@ -5,7 +5,6 @@ its import. During init the call raises `Serving` instead, which unwinds the imp
 never returns would, and the application is served by the shim. After init every call is the original.
 """
 
-import functools
 import sys
 
 from . import imports
@@ -25,7 +24,7 @@ class Serving(SystemExit):
 def prepare():
     """Covers the calls of each framework when, and only when, it is imported."""
     for module_name, owner, call, application in _CALLS:
-        imports.after(module_name, functools.partial(_cover, owner, call, application))
+        imports.after(module_name, _coverer(owner, call, application))
 
 
 def begin():
@@ -40,20 +39,25 @@ def end():
     _importing = False
 
 
-def _cover(owner, name, application, module):
-    target = getattr(module, owner, None) if owner else module
-    original = getattr(target, name, None)
-    if original is None:
-        return
+def _coverer(owner, name, application):
+    """A hook that covers one call of an imported module."""
 
-    @functools.wraps(original)
-    def taken(*arguments, **options):
-        if not _importing:
-            return original(*arguments, **options)
-        found = application(arguments, options)
-        raise Serving(_imported(found, options))
+    def cover(module):
+        target = getattr(module, owner, None) if owner else module
+        original = getattr(target, name, None)
+        if original is None:
+            return
 
-    setattr(target, name, taken)
+        def taken(*arguments, **options):
+            if not _importing:
+                return original(*arguments, **options)
+            raise Serving(_imported(application(arguments, options), options))
+
+        # As functools.wraps does, whose import every cold start would pay.
+        taken.__name__, taken.__doc__, taken.__wrapped__ = name, original.__doc__, original
+        setattr(target, name, taken)
+
+    return cover
 
 
 def _imported(application, options):
