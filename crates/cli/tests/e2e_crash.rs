@@ -5,12 +5,12 @@ mod fixture;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use fixture::{HELLO, SLEEPER, SOON, deploy, host, rounds, world, zipped};
-use testkit::{Client, Load, Ready, World, is_alive, wait_until};
+use testkit::{Client, Load, World, is_alive, wait_until};
 
 /// How long anything may outlive its server.
 const TRACES_GONE: Duration = Duration::from_secs(2);
@@ -23,15 +23,14 @@ fn kill_in_rounds_loses_nothing_and_leaves_nothing() {
     let mut acknowledged = BTreeMap::new();
     for round in 0..rounds(6, 30) {
         let load = Load::start(world.ready().gateway, &host("busy"), "/", 6);
-        let writer = Writer::start(world.ready().clone(), round, zipped(&[("lambda_function.py", HELLO)]));
+        let writer = Writer::start(&world, round);
         wait_until(SOON, "the server is at work", || load.answered() >= 8 && writer.count() >= 2).unwrap();
         // A different moment each round.
         thread::sleep(Duration::from_millis(7 * (round as u64 % 13)));
         end(&mut world, round);
         acknowledged.extend(writer.stop());
         let _failed_of_course = load.stop();
-        let gone = wait_until(TRACES_GONE, "every trace gone", || world.leftovers().is_empty());
-        assert!(gone.is_ok(), "round {round} left:\n{}", world.leftovers());
+        check_traces(&world, &format!("round {round}"));
         world.restart().unwrap();
         check(&world, round, &acknowledged);
     }
@@ -46,24 +45,29 @@ fn the_server_ends_with_its_broker_and_says_so() {
     let status = world.wait().unwrap();
     assert_eq!(status.code(), Some(70), "{}", world.said());
     assert!(world.said().contains("broker is gone"), "{}", world.said());
-    wait_until(TRACES_GONE, "every trace gone", || world.leftovers().is_empty()).unwrap();
+    check_traces(&world, "the broker's death");
 }
 
 /// Ends the server, its broker, or both.
 fn end(world: &mut World, round: usize) {
     let broker = world.ready().broker_pid;
     match round % 3 {
-        0 => drop(world.kill_server().unwrap()),
+        0 => world.kill_server().map(drop).unwrap(),
         1 => {
             world.kill_broker().unwrap();
-            drop(world.wait().unwrap());
+            world.wait().map(drop).unwrap();
         }
         _ => {
             world.kill_broker().unwrap();
-            drop(world.kill_server().unwrap());
+            world.kill_server().map(drop).unwrap();
         }
     }
     wait_until(SOON, "the broker's end", || !is_alive(broker)).unwrap();
+}
+
+fn check_traces(world: &World, after: &str) {
+    let gone = wait_until(TRACES_GONE, "every trace gone", || world.leftovers().is_empty());
+    assert!(gone.is_ok(), "{after} left:\n{}", world.leftovers());
 }
 
 /// Everything acknowledged is there; everything listed is whole and can be called.
@@ -84,14 +88,16 @@ fn check(world: &World, round: usize, acknowledged: &BTreeMap<String, String>) {
 /// Creates functions as fast as they are acknowledged, and remembers which were.
 struct Writer {
     stop: Arc<AtomicBool>,
-    count: Arc<std::sync::atomic::AtomicUsize>,
+    count: Arc<AtomicUsize>,
     thread: JoinHandle<BTreeMap<String, String>>,
 }
 
 impl Writer {
-    fn start(ready: Ready, round: usize, zip: String) -> Self {
+    fn start(world: &World, round: usize) -> Self {
+        let (ready, runtime) = (world.ready().clone(), fixture::runtime(world));
+        let zip = zipped(&[("lambda_function.py", HELLO)]);
         let stop = Arc::new(AtomicBool::new(false));
-        let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = Arc::new(AtomicUsize::new(0));
         let thread = thread::spawn({
             let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
             move || {
@@ -104,9 +110,9 @@ impl Writer {
                     let name = format!("made-{round:03}-{number:05}");
                     let request = serde_json::json!({
                         "FunctionName": name,
-                        "Runtime": "provided.al2023",
+                        "Runtime": runtime,
                         "Role": "arn:aws:iam::000000000000:role/lambent",
-                        "Handler": "bootstrap",
+                        "Handler": "lambda_function.lambda_handler",
                         "Code": { "ZipFile": zip },
                     });
                     let body = request.to_string();
