@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::json;
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -123,13 +122,7 @@ impl From<Error> for aws::Error {
             Error::Throttled { reason, retry_after, .. } => {
                 let error = Self::user("TooManyRequestsException", StatusCode::TOO_MANY_REQUESTS, text)
                     .with("Reason", reason);
-                match retry_after {
-                    Some(after) => {
-                        let seconds = after.as_secs().max(1);
-                        error.with("retryAfterSeconds", json!(seconds.to_string())).retry_after(after)
-                    }
-                    None => error,
-                }
+                Self { retry_after, ..error }
             }
             Error::Unavailable(_) => Self::service("ServiceException", StatusCode::SERVICE_UNAVAILABLE, text)
                 .retry_after(Duration::from_secs(1)),

@@ -1,8 +1,8 @@
 //! The same API through the official SDK: the router on a real socket, and `tests/clients/lambda_boto3.py`
 //! against it. The worker is a fake, so only its echo is checked of invocations and nothing is logged.
 //!
-//! Needs a Python with boto3: `LAMBENT_AWS_PYTHON`, else `python3`. Without one it says so and checks
-//! nothing; `make test` sets it.
+//! Needs a Python with boto3: `LAMBENT_AWS_PYTHON`, which then has to have it, else `python3`, which may
+//! lack it: then this says so and checks nothing.
 
 #[cfg(test)]
 mod support;
@@ -21,9 +21,11 @@ use tokio_util::task::TaskTracker;
 
 #[tokio::test]
 async fn the_sdk_gets_what_it_expects() {
-    let python = std::env::var("LAMBENT_AWS_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let asked = std::env::var("LAMBENT_AWS_PYTHON").ok();
+    let python = asked.clone().unwrap_or_else(|| "python3".to_owned());
     let has_sdk = Command::new(&python).args(["-c", "import boto3"]).stderr(Stdio::null()).status();
     if !has_sdk.is_ok_and(|status| status.success()) {
+        assert!(asked.is_none(), "LAMBENT_AWS_PYTHON is `{python}`, which cannot import boto3");
         eprintln!("not run: `{python}` has no boto3 (set LAMBENT_AWS_PYTHON to one that has)");
         return;
     }
