@@ -38,7 +38,7 @@ pub(crate) enum Fault {
     Broken,
     /// It does not keep to its protocol.
     Malformed(String),
-    /// The failure is already known in full; the instance is not to be used again.
+    /// The failure is already known in full; the instance is well.
     Known(Box<Failure>),
 }
 

@@ -127,19 +127,25 @@ impl Instance {
         }
     }
 
-    /// What a fault comes to, once the evidence is in.
-    pub async fn explain(&self, fault: Fault) -> Failure {
-        let mut failure = match fault {
-            Fault::Raised(raised) => failures::raised(Phase::Handler, raised),
-            Fault::Malformed(what) => failures::malformed(Phase::Handler, &what),
-            Fault::Known(failure) => *failure,
+    /// What a fault comes to, once the evidence is in, and whether the instance may be used again.
+    pub async fn explain(&self, fault: Fault) -> (Failure, bool) {
+        let phase = Phase::Handler;
+        match fault {
+            Fault::Raised(raised) => (failures::raised(phase, raised), true),
+            Fault::Malformed(what) => (failures::malformed(phase, &what), false),
+            Fault::Known(failure) => (*failure, true),
             Fault::NotSent | Fault::Broken => {
+                if let Protocol::Own(_) = self.protocol
+                    && !has_ended(&self.tree).await
+                {
+                    // A server may close one connection and be well.
+                    let what = "the server closed the connection without a whole answer";
+                    return (failures::malformed(phase, what), true);
+                }
                 let exit = last_breath(&self.tree).await;
-                failures::ended(Phase::Handler, &exit, &self.version)
+                (failures::ended(phase, &exit, &self.version), false)
             }
-        };
-        failure.log_lines = self.output.recent();
-        failure
+        }
     }
 
     /// Kills the tree at once.
@@ -175,11 +181,15 @@ impl Protocol {
     }
 }
 
+/// Whether a tree that has broken off ends by itself.
+async fn has_ended(tree: &Arc<dyn Tree>) -> bool {
+    tokio::time::timeout(LAST_BREATH, Arc::clone(tree).exited()).await.is_ok()
+}
+
 /// Waits for the end of a tree that has broken off, and brings it about if it does not come.
 pub(crate) async fn last_breath(tree: &Arc<dyn Tree>) -> Exit {
-    if let Ok(exit) = tokio::time::timeout(LAST_BREATH, Arc::clone(tree).exited()).await {
-        return exit;
+    if !has_ended(tree).await {
+        tree.signal(Signal::Kill);
     }
-    tree.signal(Signal::Kill);
     Arc::clone(tree).exited().await
 }

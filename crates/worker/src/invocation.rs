@@ -185,10 +185,11 @@ impl Running {
             }
             Ok(Err(Fault::NotSent)) => return Err(NotSent),
             Ok(Err(fault)) => {
-                if matches!(fault, Fault::Raised(_)) {
+                let (failure, well) = self.instance.explain(fault).await;
+                if well {
                     lease.well();
                 }
-                Err(self.instance.explain(fault).await)
+                Err(failure)
             }
             Err(_) => {
                 self.instance.kill();

@@ -1,11 +1,13 @@
 //! An instance that is a web server of its own: spoken to in HTTP over its own socket.
 //!
 //! One connection at a time, kept alive between requests and made anew when the server has closed it
-//! (Flask's does after each answer). A request that the closed connection never carried is sent again; one
-//! whose fate is unknown is not.
+//! (Flask's does after each answer) or may be about to: servers close what is idle for a few seconds, and a
+//! new connection costs less than losing that race. A request that the closed connection never carried is
+//! sent again; one whose fate is unknown only if its method allows that.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Uri, header};
@@ -14,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::Answer;
@@ -22,13 +25,21 @@ use crate::launcher::Tree;
 
 /// Connections that may turn out closed before a request is given up.
 const ATTEMPTS: u32 = 4;
+/// How long a connection may have been idle to be used again.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// One server that listens.
 pub(crate) struct Server {
     pub address: SocketAddr,
     tree: Arc<dyn Tree>,
     tracker: TaskTracker,
-    kept: Mutex<Option<SendRequest<Full<Bytes>>>>,
+    kept: Mutex<Option<Kept>>,
+}
+
+/// A connection between requests.
+struct Kept {
+    sender: SendRequest<Full<Bytes>>,
+    since: Instant,
 }
 
 // === impl Server ===
@@ -67,22 +78,19 @@ impl Server {
         let mut kept = self.kept.lock().await;
         for _ in 0..ATTEMPTS {
             let Some(message) = request.take() else { return Err(Fault::Broken) };
-            let mut sender = match kept.take() {
-                // Not ready: the server has closed it since.
-                Some(mut sender) => match sender.ready().await {
-                    Ok(()) => sender,
-                    Err(_) => self.connect().await?,
-                },
-                None => self.connect().await?,
+            let (mut sender, used) = match reusable(kept.take()).await {
+                Some(sender) => (sender, true),
+                None => (self.connect().await?, false),
             };
             match sender.try_send_request(message).await {
                 Ok(response) => {
-                    *kept = Some(sender);
+                    *kept = Some(Kept { sender, since: Instant::now() });
                     return Ok(response);
                 }
-                // Given back: the connection was closed before it carried anything.
                 Err(mut error) => match error.take_message() {
+                    // Given back: the connection was closed before it carried anything.
                     Some(message) => request = Some(message),
+                    None if used && call.parts.method.is_idempotent() => request = Some(upstream(call)?),
                     None => return Err(Fault::Broken),
                 },
             }
@@ -106,6 +114,16 @@ impl Server {
         });
         Ok(sender)
     }
+}
+
+/// A kept connection, if it is still open and fresh.
+async fn reusable(kept: Option<Kept>) -> Option<SendRequest<Full<Bytes>>> {
+    let Kept { mut sender, since } = kept?;
+    if since.elapsed() > KEEP_ALIVE {
+        return None;
+    }
+    sender.ready().await.ok()?;
+    Some(sender)
 }
 
 /// The request as the server gets it.

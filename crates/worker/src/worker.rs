@@ -125,7 +125,13 @@ impl Worker {
     /// What is held at this moment.
     #[must_use]
     pub fn status(&self) -> Status {
-        let mut functions: Vec<_> = self.node.functions().iter().map(|function| function.status()).collect();
+        let mut functions: Vec<_> = self
+            .node
+            .functions()
+            .iter()
+            .filter(|function| !function.is_over())
+            .map(|function| function.status())
+            .collect();
         functions.sort_by(|one, other| one.name.cmp(&other.name));
         Status {
             functions,
@@ -154,24 +160,24 @@ impl Worker {
             function.send(autoscaler::Event::Drain);
         }
         self.node.tracker.close();
-        if tokio::time::timeout(grace, self.node.tracker.wait()).await.is_ok() {
-            return;
+        if tokio::time::timeout(grace, self.node.tracker.wait()).await.is_err() {
+            self.node.ending.cancel();
+            self.node.tracker.wait().await;
         }
-        for function in self.node.functions() {
-            function.retire_all();
-        }
-        self.node.tracker.wait().await;
+        self.node.forget_all();
     }
 
     fn forget_deleted(&self, snapshot: &Snapshot) {
         for function in self.node.functions() {
-            if !snapshot.functions.contains_key(function.name()) {
+            let deleted = !snapshot.functions.contains_key(function.name());
+            function.set_deleted(deleted);
+            if deleted {
                 for revision in function.revisions() {
                     function.replaced(revision);
                 }
-                if function.is_empty() {
-                    self.node.forget(function.name());
-                }
+            }
+            if function.is_over() {
+                self.node.forget(function.name());
             }
         }
     }
@@ -284,8 +290,8 @@ fn failed_start(refused: Refused, request_id: RequestId) -> Result<Outcome, Refu
         Refused::Refusal(refusal) => Err(refusal),
         Refused::Failed(failure) => Ok(Outcome {
             payload: failure.payload(request_id),
+            log_tail: failure.log_lines.join("\n").into(),
             failure: Some(*failure),
-            log_tail: Bytes::new(),
         }),
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use autoscaler::{
@@ -31,6 +32,8 @@ pub(crate) struct Function {
     name: String,
     node: Arc<Node>,
     metrics: Handles,
+    /// Whether the last snapshot had it no more.
+    deleted: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -105,7 +108,13 @@ impl Function {
             timer: None,
         };
         let metrics = node.metrics.of(&version.name);
-        Arc::new(Self { name: version.name.clone(), node, metrics, inner: Mutex::new(inner) })
+        Arc::new(Self {
+            name: version.name.clone(),
+            node,
+            metrics,
+            deleted: AtomicBool::new(false),
+            inner: Mutex::new(inner),
+        })
     }
 
     pub fn name(&self) -> &str {
@@ -211,16 +220,19 @@ impl Function {
         self.inner.lock().members.remove(&key);
     }
 
-    /// Retires every instance, whatever it is doing.
-    pub fn retire_all(&self) {
-        for member in self.inner.lock().members.values() {
-            member.retire.cancel();
-        }
-    }
-
     /// Remembers what went wrong last.
     pub fn failed(&self, failure: &Failure) {
         self.inner.lock().last_failure = Some(failure.clone());
+    }
+
+    /// Whether the last snapshot has it.
+    pub fn set_deleted(&self, deleted: bool) {
+        self.deleted.store(deleted, Ordering::Relaxed);
+    }
+
+    /// Whether it is deleted and nothing of it is left to be seen.
+    pub fn is_over(&self) -> bool {
+        self.deleted.load(Ordering::Relaxed) && self.is_empty()
     }
 
     /// Whether it has neither requests nor instances.
@@ -380,8 +392,8 @@ impl Function {
         match effect {
             // A caller that has gone leaves the lease here, and dropping it releases it.
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
-            Effect::Want(instance) => self.node.want(&self.name, instance),
-            Effect::Withdraw(instance) => self.node.withdraw(&self.name, instance),
+            Effect::Want(instance) => self.node.want(self, instance),
+            Effect::Withdraw(instance) => self.node.withdraw(self, instance),
             Effect::Live(instance, version, retire) => {
                 self.node.tracker.spawn(life::live(Arc::clone(self), instance, version, retire));
             }

@@ -36,9 +36,11 @@ pub(super) async fn live(
 ) {
     let place = Place(Arc::clone(function.node()));
     let began = Instant::now();
+    let ending = function.node().ending.clone();
     let started = tokio::select! {
         biased;
         () = retire.cancelled() => None,
+        () = ending.cancelled() => None,
         started = start_in_place(function.node(), &version, place) => Some(started),
     };
     let metrics = function.metrics();
@@ -48,7 +50,7 @@ pub(super) async fn live(
             metrics.started(began.elapsed(), StartResult::Ready);
             let instance = Arc::new(instance);
             function.started(key, Arc::clone(&instance));
-            until_gone(&instance, &retire).await;
+            until_gone(&instance, &retire, &ending).await;
             function.send(Event::Gone { instance: key });
         }
         Some(Err(StartError::Function(failure))) => {
@@ -83,19 +85,23 @@ async fn start_in_place(node: &Node, version: &Arc<Version>, place: Place) -> Re
 }
 
 /// Waits until the instance ends by itself, or ends it when it is to be retired.
-async fn until_gone(instance: &Arc<Instance>, retire: &CancellationToken) {
+async fn until_gone(instance: &Arc<Instance>, retire: &CancellationToken, ending: &CancellationToken) {
     let exited = Arc::clone(&instance.tree).exited();
     tokio::select! {
         exit = exited => {
             tracing::debug!(instance = instance.id, status = ?exit.status, "an instance ended by itself");
         }
-        () = retire.cancelled() => {
-            instance.tree.thaw();
-            Arc::clone(&instance.tree).stop(GRACE).await;
-        }
+        () = retire.cancelled() => end(instance).await,
+        () = ending.cancelled() => end(instance).await,
     }
     instance.closed.cancel();
     instance.output.finish();
+}
+
+/// Thaw, SIGTERM, SIGKILL.
+async fn end(instance: &Arc<Instance>) {
+    instance.tree.thaw();
+    Arc::clone(&instance.tree).stop(GRACE).await;
 }
 
 // === impl Place ===

@@ -44,9 +44,17 @@ pub(crate) struct Node {
     pub tracker: TaskTracker,
     /// Set when the drain begins; ends the timers.
     pub draining: CancellationToken,
+    /// Set when the drain has no more patience; ends every instance.
+    pub ending: CancellationToken,
     origin: Instant,
     functions: Mutex<HashMap<String, Arc<Function>>>,
-    admission: Mutex<Admission<String, Key>>,
+    admission: Mutex<Admission<String, Wanted>>,
+}
+
+/// A start that is asked for. It holds its function, which may have been forgotten since.
+struct Wanted {
+    function: Arc<Function>,
+    instance: Key,
 }
 
 // === impl Node ===
@@ -59,9 +67,10 @@ impl Node {
             launcher,
             logs,
             metrics,
-            addresses: Arc::default(),
+            addresses: Arc::new(Addresses::new(std::process::id())),
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
+            ending: CancellationToken::new(),
             origin: Instant::now(),
             functions: Mutex::default(),
             admission: Mutex::new(Admission::new(limits.starts)),
@@ -111,14 +120,16 @@ impl Node {
     }
 
     /// Asks for the capacity to start an instance.
-    pub fn want(self: &Arc<Self>, function: &str, instance: Key) {
-        self.admission.lock().want(&function.to_owned(), instance);
+    pub fn want(self: &Arc<Self>, function: &Arc<Function>, instance: Key) {
+        let wanted = Wanted { function: Arc::clone(function), instance };
+        self.admission.lock().want(&function.name().to_owned(), wanted);
         self.admit();
     }
 
     /// Takes [`Self::want`] back.
-    pub fn withdraw(&self, function: &str, instance: Key) {
-        self.admission.lock().withdraw(&function.to_owned(), &instance);
+    pub fn withdraw(&self, function: &Arc<Function>, instance: Key) {
+        let wanted = Wanted { function: Arc::clone(function), instance };
+        self.admission.lock().withdraw(&function.name().to_owned(), &wanted);
     }
 
     /// One of the starts under way is over.
@@ -135,12 +146,19 @@ impl Node {
     fn admit(self: &Arc<Self>) {
         loop {
             let granted = self.admission.lock().grant();
-            let Some((name, instance)) = granted else { return };
-            let started = self.known(&name).is_some_and(|function| function.admitted(instance));
-            if !started {
+            let Some((_, Wanted { function, instance })) = granted else { return };
+            if !function.admitted(instance) {
                 // It was taken back in the meantime.
                 self.admission.lock().done();
             }
         }
+    }
+}
+
+// === impl Wanted ===
+
+impl PartialEq for Wanted {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.function, &other.function) && self.instance == other.instance
     }
 }

@@ -38,6 +38,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path == "/exit":
             os._exit(7)
+        if self.path == "/hang-up" or (self.path == "/once" and not os.path.exists(os.environ["MARK"])):
+            open(os.environ["MARK"], "w").close()
+            self.close_connection = True
+            return
         answer = b" ".join([self.path.encode(), body, self.headers["Host"].encode()])
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
@@ -190,6 +194,28 @@ async fn servers_of_their_own_share_a_port_number() {
     assert_eq!(failure.cause, Cause::Exited { code: 7 });
     let response = serve(&world, &versions[1], request("GET", "/", "")).await.unwrap();
     assert_eq!(text(response).await, "/  hello.localhost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_up_keeps_its_instance_and_gets_what_may_be_sent_twice_again() {
+    let world = World::new(Limits::default());
+    let mut version = own(&world, "own", OWN);
+    let mark = version.code.join("mark").display().to_string();
+    version.environment = [("MARK".to_owned(), mark)].into();
+    let version = Arc::new(version);
+    let first = serve(&world, &version, request("GET", "/", "")).await.unwrap();
+    assert_eq!(text(first).await, "/  hello.localhost");
+    // The connection is kept, and the server closes it on the next request: as if it had been idle too long.
+    let again = serve(&world, &version, request("GET", "/once", "")).await.unwrap();
+    assert_eq!(text(again).await, "/once  hello.localhost");
+    let Err(Unserved::Failed(failure)) = serve(&world, &version, request("POST", "/hang-up", "")).await
+    else {
+        panic!()
+    };
+    assert!(failure.message.contains("closed the connection"), "{}", failure.message);
+    serve(&world, &version, request("GET", "/", "")).await.unwrap();
+    let status = world.worker.status();
+    assert_eq!(status.functions[0].instances[0].requests, 4, "{status:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
