@@ -1,5 +1,6 @@
 //! Folders of every kind, deployed to a real server and asked over HTTP. Packages come from the package
 //! indexes, as for a user.
+#![expect(clippy::unwrap_used, reason = "a test's panic is its verdict")]
 
 mod fixture;
 

@@ -1,5 +1,6 @@
 //! What the compiled binary says when something is wrong, word for word: exit status, standard output,
 //! standard error. No server is needed; the one that is missing is part of the test.
+#![expect(clippy::unwrap_used, reason = "a test's panic is its verdict")]
 
 use std::fs;
 use std::path::Path;

@@ -50,6 +50,13 @@ fn find(folder: &Folder, request: &Request) -> Result<Plan, Error> {
         let why = format!("{file}: handler `{handler}` by its parameters (event, context)");
         return Ok(Plan::new(Kind::Handler, Language::Python, handler, why));
     }
+    if let Some(file) = python::find_program(folder) {
+        refuse_shim(request, "no application object was recognized")?;
+        let why = format!("{file}: a program with a server of its own");
+        let mut plan = Plan::new(Kind::Program, Language::Python, file, why);
+        plan.server = Some(Server::Own);
+        return Ok(plan);
+    }
     if let Some(plan) = node::find_program(folder, &mut looked) {
         refuse_shim(request, "only Python applications are served by the shim")?;
         return Ok(plan);

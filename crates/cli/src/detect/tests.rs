@@ -110,6 +110,7 @@ fn python_applications_in_every_shape() {
             ],
             "project.app",
         ),
+        (&[("d.py", "import dash\napp = dash.Dash(__name__)\nserver = app.server\n")], "d.server"),
         (&[("tests/app.py", FLASK), ("web.py", FLASK)], "web.app"),
         (&[("app.py", "import bottle\napp = bottle.default_app()\n")], "app.app"),
     ];
@@ -191,6 +192,21 @@ fn programs_by_start_rule() {
     let main =
         plan(&[("package.json", r#"{"main":"./web.js"}"#), ("web.js", "http.createServer().listen(1)")]);
     assert_eq!((main.handler.as_str(), main.server), ("web.js", Some(Server::Own)));
+}
+
+#[test]
+fn a_python_program_that_serves_itself_is_started() {
+    for text in [
+        "from http.server import HTTPServer\nHTTPServer(('', 8000), H).serve_forever()\n",
+        "from bottle import route, run\nrun(host='localhost', port=8080)\n",
+        "import tornado.web\ndef make():\n    return tornado.web.Application([])\nmake().listen(8888)\n",
+        "from aiohttp import web\nweb.run_app(web.Application())\n",
+    ] {
+        let plan = plan(&[("start.py", text)]);
+        assert_eq!((plan.handler.as_str(), plan.server), ("start.py", Some(Server::Own)), "{text}");
+    }
+    let job = "import subprocess\nsubprocess.run(['x'])\nbot.run()\n";
+    detect(&Folder::of(&[("job.py", job)]), &Request::default()).unwrap_err();
 }
 
 #[test]

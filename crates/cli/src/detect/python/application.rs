@@ -98,6 +98,12 @@ pub fn find_event_handler(folder: &Folder) -> Option<(String, String)> {
     })
 }
 
+/// A file at the top that starts a server of its own without an application object that was recognized.
+pub fn find_program(folder: &Folder) -> Option<String> {
+    let at_top = |candidate: &&Candidate| !candidate.path.contains('/') && candidate.serves_itself();
+    candidates(folder).iter().find(at_top).map(|candidate| candidate.path.clone())
+}
+
 fn candidates(folder: &Folder) -> Vec<Candidate> {
     let mut paths: Vec<(usize, usize, &str)> = Vec::new();
     for path in folder.paths().filter(|path| path.ends_with(".py")) {
@@ -153,11 +159,14 @@ impl Candidate {
     fn application(&self, assignment: &Assignment, known: &[Found]) -> Option<(String, Style)> {
         let full = self.module.resolve(&assignment.value);
         if !assignment.is_call {
-            // `application = app`, `server = dashboard.server`: another name of the same.
-            let first = assignment.value.split('.').next().unwrap_or_default();
-            let same = known.iter().find(|found| found.name == first)?;
-            let plain = assignment.value == first;
-            return plain.then(|| (same.framework.clone(), same.style));
+            // `application = app`: another name of the same. `server = dashboard.server`: Dash's Flask.
+            if let Some(dashboard) = assignment.value.strip_suffix(".server") {
+                let made = self.module.assignments.iter().find(|made| made.name == dashboard)?;
+                let dash = self.module.resolve(&made.value) == "dash.Dash";
+                return dash.then(|| ("Dash".to_owned(), Style::Wsgi));
+            }
+            let same = known.iter().find(|found| found.name == assignment.value)?;
+            return Some((same.framework.clone(), same.style));
         }
         if let Some((framework, style)) = constructor(&full) {
             return Some((framework.to_owned(), style));
@@ -269,6 +278,16 @@ impl Candidate {
             matches!(last, "run" | "serve" | "serve_forever" | "run_simple" | "run_app")
                 && full != "asyncio.run"
                 && full != "subprocess.run"
+        })
+    }
+
+    /// The same, where only what certainly is a server counts.
+    fn serves_itself(&self) -> bool {
+        self.module.calls.iter().any(|call| {
+            let full = self.module.resolve(call);
+            let last = full.rsplit('.').next().unwrap_or_default();
+            matches!(last, "serve_forever" | "run_simple" | "run_app" | "listen")
+                || matches!(full.as_str(), "bottle.run" | "uvicorn.run" | "waitress.serve" | "hypercorn.run")
         })
     }
 

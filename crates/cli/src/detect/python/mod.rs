@@ -9,5 +9,5 @@ mod frameworks;
 mod lexer;
 mod module;
 
-pub use application::{Found, Style, find_applications, find_event_handler};
+pub use application::{Found, Style, find_applications, find_event_handler, find_program};
 pub use module::Module;

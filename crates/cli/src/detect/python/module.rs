@@ -14,7 +14,7 @@ pub struct Module {
     pub functions: Vec<Function>,
     /// Classes.
     pub classes: Vec<Class>,
-    /// Statements that are a call.
+    /// What statements that are a call call last.
     pub calls: Vec<String>,
 }
 
@@ -146,11 +146,8 @@ impl Reader {
             self.returned(rest);
         } else if code.ends_with(':') && !code.contains('=') || is_compound(code) {
             self.blocks.push((line.indent, Block::Other));
-        } else if !self.assignment(code) && code.ends_with(')') {
-            let callee = dotted_prefix(code);
-            if code.get(callee.len()..).is_some_and(|rest| rest.trim_start().starts_with('(')) {
-                self.module.calls.push(callee.to_owned());
-            }
+        } else if !self.assignment(code) {
+            self.module.calls.extend(last_call(code));
         }
     }
 
@@ -260,6 +257,26 @@ impl Reader {
         }
         true
     }
+}
+
+/// The dotted name that a statement calls last: `serve_forever` for `HTTPServer(x).serve_forever()`.
+fn last_call(code: &str) -> Option<String> {
+    let mut depth = 0_usize;
+    let mut before = code.strip_suffix(')')?;
+    loop {
+        let last = before.chars().next_back()?;
+        before = before.get(..before.len() - last.len_utf8())?;
+        match last {
+            ')' | ']' | '}' => depth += 1,
+            '(' if depth == 0 => break,
+            '(' | '[' | '{' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+    }
+    let before = before.trim_end();
+    let start = before.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
+    let name = start.map_or(before, |at| before.get(at + 1..).unwrap_or_default()).trim_start_matches('.');
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// What follows a keyword.
@@ -401,9 +418,9 @@ mod tests {
     #[test]
     fn reads_calls_and_callable_classes() {
         let module = Module::scan(
-            "class App(Base):\n    async def __call__(self, scope, receive, send): ...\napp.run(port=1)\n",
+            "class App(Base):\n    async def __call__(self, scope, receive, send): ...\napp.run(port=1)\nServer((a, b), C).serve_forever()\n",
         );
-        assert_eq!(module.calls, ["app.run"]);
+        assert_eq!(module.calls, ["app.run", "serve_forever"]);
         assert_eq!(module.classes[0].call, Some(true));
         assert_eq!(module.classes[0].bases, ["Base"]);
     }
