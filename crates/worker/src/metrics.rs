@@ -94,18 +94,18 @@ impl Metrics {
 
     /// Makes the metrics visible in a registry.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("lambent_invocations", "Requests that ran, by outcome", self.invocations.clone());
-        registry.register("lambent_refusals", "Requests that were not run, by reason", self.refusals.clone());
+        registry.register("invocations", "Requests that ran, by outcome", self.invocations.clone());
+        registry.register("refusals", "Requests that were not run, by reason", self.refusals.clone());
         let seconds = Unit::Seconds;
-        let (name, help) = ("lambent_invocation_duration", "Time an instance took for a request");
+        let (name, help) = ("invocation_duration", "Time an instance took for a request");
         registry.register_with_unit(name, help, seconds.clone(), self.durations.clone());
-        let (name, help) = ("lambent_queue_wait", "Time a request waited for an instance");
+        let (name, help) = ("queue_wait", "Time a request waited for an instance");
         registry.register_with_unit(name, help, seconds.clone(), self.waits.clone());
-        registry.register("lambent_starts", "Starts of instances, by result", self.starts.clone());
-        let (name, help) = ("lambent_start_duration", "Time from the start's beginning to the end of init");
+        registry.register("starts", "Starts of instances, by result", self.starts.clone());
+        let (name, help) = ("start_duration", "Time from the start's beginning to the end of init");
         registry.register_with_unit(name, help, seconds, self.start_durations.clone());
         registry.register(
-            "lambent_instances",
+            "instances",
             "Instances and waiting requests, by state",
             self.instances.clone(),
         );
