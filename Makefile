@@ -42,7 +42,7 @@ house: ## Sizes, module docs, crate directions, licences, generated pages
 	cargo run -q --locked -p xtask -- check
 
 unit: build ## All Rust tests, the end-to-end ones included
-	cargo test --workspace --locked
+	LAMBENT_AWS_PYTHON=$(LAMBENT_TEST_ENV)/clients/bin/python cargo test --workspace --locked
 
 shims: ## The Python and Node shims, driven over real socket pairs
 	scripts/test-shims
