@@ -65,7 +65,17 @@ class LambentServer:
     def deploy(self, directory, name, *options):
         """`lambent deploy`; instances end after a second of idleness."""
         command = [self.binary, "--endpoint", f"http://{self.ready['listen']}"]
-        command += ["--admin", f"http://{self.ready['admin']}", "deploy", str(directory), "--name", name, "--idle-seconds", "1", *options]
+        command += [
+            "--admin",
+            f"http://{self.ready['admin']}",
+            "deploy",
+            str(directory),
+            "--name",
+            name,
+            "--idle-seconds",
+            "1",
+            *options,
+        ]
         result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if result.returncode:
             raise RuntimeError(f"lambent deploy {name} failed:\n{result.stdout}{result.stderr}")

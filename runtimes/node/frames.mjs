@@ -7,6 +7,8 @@
 
 import { Socket } from "node:net";
 
+import { Fault } from "./faults.mjs";
+
 export const EVENT = 1;
 export const REQUEST = 2;
 export const CANCEL = 3;
@@ -42,7 +44,10 @@ export class Connection {
     const headBytes = Buffer.from(head === undefined ? "{}" : JSON.stringify(head));
     const bodyBytes = body === undefined ? Buffer.alloc(0) : Buffer.from(body);
     const length = FIXED + headBytes.length + bodyBytes.length;
-    if (length > LONGEST_FRAME) throw new RangeError(`${bodyBytes.length} bytes do not fit in one frame`);
+    if (length > LONGEST_FRAME) {
+      const message = `Response payload is too large: ${bodyBytes.length} bytes do not fit in one frame`;
+      throw new Fault("Function.ResponseSizeTooLarge", message);
+    }
     const frame = Buffer.allocUnsafe(4 + length);
     frame.writeUInt32BE(length, 0);
     frame.writeUInt8(kind, 4);

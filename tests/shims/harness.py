@@ -44,7 +44,11 @@ class Shim:
         server.settimeout(SECONDS)
         self.socket = server
         case.addCleanup(server.close)
-        program = ["node", RUNTIMES / "node/bootstrap.mjs"] if node else [sys.executable, "-B", RUNTIMES / "python/bootstrap.py"]
+        program = (
+            ["node", RUNTIMES / "node/bootstrap.mjs"]
+            if node
+            else [sys.executable, "-B", RUNTIMES / "python/bootstrap.py"]
+        )
         with open(self.output_path, "wb") as output:
             self.process = subprocess.Popen(
                 [*map(str, program), *arguments],

@@ -1,11 +1,10 @@
 """The Node shim: handlers in every style, errors under AWS's names, logs, and own servers."""
 
-import json
 import socket
 import unittest
 import urllib.request
 
-from harness import FAILED, LISTENING, READY, REQUEST_ID, RESULT, Shim, WithNode
+from harness import FAILED, LISTENING, REQUEST_ID, Shim, WithNode
 
 
 class Handlers(WithNode):
@@ -20,8 +19,14 @@ class Handlers(WithNode):
             {"index.mjs": "export const handler = async (event) => ({ got: event });\n"},
             {"index.js": exported},
             {"index.cjs": exported},
-            {"index.js": "export const handler = async (event) => ({ got: event });\n", "package.json": '{"type": "module"}'},
-            {"index.js": "module.exports = { async handler(event) { return { got: event }; } };\n", "package.json": "{}"},
+            {
+                "index.js": "export const handler = async (event) => ({ got: event });\n",
+                "package.json": '{"type": "module"}',
+            },
+            {
+                "index.js": "module.exports = { async handler(event) { return { got: event }; } };\n",
+                "package.json": "{}",
+            },
         ):
             with self.subTest(files):
                 self.assertEqual(self.answer(files), {"got": {"n": 1}})
@@ -49,7 +54,12 @@ class Handlers(WithNode):
                 self.assertEqual(shim.wait(), 0)
 
     def test_context_is_lambdas(self):
-        shim = self.shim({"index.mjs": "export const handler = async (event, context) => ({ ...context, left: context.getRemainingTimeInMillis() });\n"})
+        shim = self.shim(
+            {
+                "index.mjs": "export const handler = async (event, context) =>\n"
+                "  ({ ...context, left: context.getRemainingTimeInMillis() });\n"
+            }
+        )
         shim.ready()
         context = shim.result({}, seconds=5, client_context='{"custom": {"k": "v"}}')
         self.assertTrue(0 < context.pop("left") <= 5000)
@@ -67,12 +77,16 @@ class Handlers(WithNode):
         self.assertEqual(context, expected)
 
     def test_large_payloads_both_ways(self):
-        self.assertEqual(self.answer({"index.mjs": "export const handler = async (event) => event;\n"}, payload=["ü" * 2_000_000]), ["ü" * 2_000_000])
+        self.assertEqual(
+            self.answer({"index.mjs": "export const handler = async (event) => event;\n"}, payload=["ü" * 2_000_000]),
+            ["ü" * 2_000_000],
+        )
 
     def test_a_streaming_handler_is_collected(self):
         source = """
             exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
-              if (event.http) stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201, headers: { a: "b" } });
+              const metadata = { statusCode: 201, headers: { a: "b" } };
+              if (event.http) stream = awslambda.HttpResponseStream.from(stream, metadata);
               stream.write("one ");
               stream.end("two");
             });
@@ -84,7 +98,13 @@ class Handlers(WithNode):
         self.assertEqual(shim.result({"http": True}), expected)
 
     def test_logs_have_awss_form_and_are_out_before_the_answer(self):
-        source = "export const handler = async () => { console.log('a %d', 1, { b: 2 }); console.error('bad'); console.debug('d'); };\n"
+        source = """
+            export const handler = async () => {
+              console.log('a %d', 1, { b: 2 });
+              console.error('bad');
+              console.debug('d');
+            };
+        """
         shim = self.shim({"index.mjs": source})
         shim.ready()
         shim.result({})
@@ -125,15 +145,36 @@ class Errors(WithNode):
         shim.ready()
         self.assertEqual(shim.failure({})["error_type"], "Runtime.MarshalError")
 
+    def test_a_result_that_no_frame_holds_is_named(self):
+        shim = self.shim({"index.mjs": "export const handler = async () => 'x'.repeat(65 * 1024 * 1024);\n"})
+        shim.ready()
+        self.assertEqual(shim.failure({})["error_type"], "Function.ResponseSizeTooLarge")
+
     def test_init_errors_have_awss_names(self):
         for files, error_type, message in (
             ({}, "Runtime.ImportModuleError", "Error: Cannot find module 'index'"),
             ({"index.js": "require('absent');\n"}, "Runtime.ImportModuleError", "Error: Cannot find module 'absent'"),
-            ({"index.mjs": "import 'absent';\n"}, "Runtime.ImportModuleError", "Error \\[ERR_MODULE_NOT_FOUND\\]: Cannot find package 'absent'|Error: Cannot find package 'absent'"),
-            ({"index.js": "exports.other = 1;\n"}, "Runtime.HandlerNotFound", "^index.handler is undefined or not exported$"),
+            (
+                {"index.mjs": "import 'absent';\n"},
+                "Runtime.ImportModuleError",
+                "Error \\[ERR_MODULE_NOT_FOUND\\]: Cannot find package 'absent'|Error: Cannot find package 'absent'",
+            ),
+            (
+                {"index.js": "exports.other = 1;\n"},
+                "Runtime.HandlerNotFound",
+                "^index.handler is undefined or not exported$",
+            ),
             ({"index.js": "exports.handler = 1;\n"}, "Runtime.HandlerNotFound", "^index.handler is not a function$"),
-            ({"index.js": "exports.handler = (;\n"}, "Runtime.UserCodeSyntaxError", "^SyntaxError: Unexpected token ';'"),
-            ({"index.js": "import x from 'fs';\nvar await;\n"}, "Runtime.UserCodeSyntaxError", "^SyntaxError: Cannot use import statement outside a module|SyntaxError"),
+            (
+                {"index.js": "exports.handler = (;\n"},
+                "Runtime.UserCodeSyntaxError",
+                "^SyntaxError: Unexpected token ';'",
+            ),
+            (
+                {"index.js": "import x from 'fs';\nvar await;\n"},
+                "Runtime.UserCodeSyntaxError",
+                "^SyntaxError: Cannot use import statement outside a module|SyntaxError",
+            ),
             ({"index.js": "throw new RangeError('at load');\n"}, "RangeError", "^at load$"),
         ):
             with self.subTest(files):
@@ -145,8 +186,18 @@ class Errors(WithNode):
 
     def test_what_nobody_catches_ends_the_process_after_it_is_reported(self):
         for body, error_type, message, status in (
-            ("() => { setTimeout(() => { throw new RangeError('late'); }, 1); return new Promise(() => {}); }", "RangeError", "late", 129),
-            ("() => { Promise.reject(new RangeError('lost')); return new Promise(() => {}); }", "Runtime.UnhandledPromiseRejection", "RangeError: lost", 128),
+            (
+                "() => { setTimeout(() => { throw new RangeError('late'); }, 1); return new Promise(() => {}); }",
+                "RangeError",
+                "late",
+                129,
+            ),
+            (
+                "() => { Promise.reject(new RangeError('lost')); return new Promise(() => {}); }",
+                "Runtime.UnhandledPromiseRejection",
+                "RangeError: lost",
+                128,
+            ),
         ):
             with self.subTest(error_type):
                 shim = self.shim({"index.js": f"exports.handler = {body};\n"})
@@ -190,8 +241,14 @@ class Programs(WithNode):
     def test_listeners_are_rewritten_and_reported(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]  # In use on 127.0.0.1 for as long as the test runs.
-            for listen in (f"{port}", f"{port}, '0.0.0.0'", f"'{port}', 'localhost', 5, () => {{}}", f"{{ port: {port}, host: '::' }}"):
-                source = f"if (require.main === module) require('http').createServer((q, s) => s.end('own')).listen({listen});\n"
+            for listen in (
+                f"{port}",
+                f"{port}, '0.0.0.0'",
+                f"'{port}', 'localhost', 5, () => {{}}",
+                f"{{ port: {port}, host: '::' }}",
+            ):
+                source = f"const server = require('http').createServer((q, s) => s.end('own'));\n"
+                source += f"if (require.main === module) server.listen({listen});\n"
                 with self.subTest(listen):
                     head, shim = self.listening({"server.js": source})
                     self.assertEqual(head, {"host": self.ADDRESS, "port": port})
@@ -204,7 +261,8 @@ class Programs(WithNode):
         source = """
             const fs = require("node:fs");
             while (!fs.existsSync("go"));
-            const server = require("node:http").createServer().listen(0, () => server.close(() => console.log("served")));
+            const server = require("node:http").createServer();
+            server.listen(0, () => server.close(() => console.log("served")));
         """
         environment = {"LAMBENT_BIND_ADDRESS": self.ADDRESS}
         shim = Shim(self, {"server.js": source}, "", environment, arguments=("--run", "server.js"), node=True)

@@ -26,6 +26,25 @@ def boom():
     raise KeyError('x')
 """
 
+FACTORY = """
+from flask import Flask
+def create_app(config=None):
+    app = Flask('made')
+    app.add_url_rule('/', 'index', lambda: 'Hello, World!')
+    return app
+"""
+BLUEPRINT = """
+from flask import Blueprint, Flask
+pages = Blueprint('pages', __name__)
+
+@pages.route('/')
+def home():
+    return 'Hello, World!'
+
+application = Flask(__name__)
+application.register_blueprint(pages)
+"""
+
 
 class Flask(WithSite):
     def served(self, files, handler):
@@ -42,17 +61,15 @@ class Flask(WithSite):
 
     def test_every_shape_answers(self):
         guarded = "\nif __name__ == '__main__':\n    app.run()\n"
-        factory = "from flask import Flask\ndef create_app(config=None):\n    app = Flask('f')\n    app.add_url_rule('/', 'i', lambda: 'Hello, World!')\n    return app\n"
-        blueprint = "from flask import Blueprint, Flask\nbp = Blueprint('b', __name__)\n@bp.route('/')\ndef home():\n    return 'Hello, World!'\napplication = Flask(__name__)\napplication.register_blueprint(bp)\n"
         for source, handler in (
             (FLASK + guarded, "main.app"),
             (FLASK + guarded, "main.hello"),
             (FLASK + "\napp.run(debug=True, port=5000)\n", "main.app"),
             (FLASK + "\nfrom werkzeug.serving import run_simple\nrun_simple('localhost', 5000, app)\n", "main.app"),
             (FLASK + "\ndef main():\n    app.run()\n", "main.main"),
-            (factory, "main.create_app"),
-            (blueprint, "main.application"),
-            (blueprint, "main.home"),
+            (FACTORY, "main.create_app"),
+            (BLUEPRINT, "main.application"),
+            (BLUEPRINT, "main.home"),
         ):
             with self.subTest(handler=handler, end=source[-30:]):
                 shim, _ = self.served({"main.py": source}, handler)

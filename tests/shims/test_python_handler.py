@@ -50,7 +50,8 @@ class Handlers(unittest.TestCase):
         shim = self.shim("""
             from decimal import Decimal
             def handler(event, context):
-                return {"price": Decimal("1.10"), "big": Decimal(12345678901234567890), "nan": Decimal("NaN"), "s": '"ü\\n'}
+                numbers = {"price": Decimal("1.10"), "big": Decimal(12345678901234567890), "nan": Decimal("NaN")}
+                return {**numbers, "s": '"ü\\n'}
         """)
         shim.ready()
         kind, _, _, body = shim.invoke({})
@@ -73,6 +74,11 @@ class Handlers(unittest.TestCase):
         self.assertRegex(failure["message"], "^Unable to unmarshal input: .*char 6")
         self.assertEqual(shim.result({"still": "alive"}), {"still": "alive"})
 
+    def test_a_result_that_no_frame_holds_is_named(self):
+        shim = self.shim("def handler(event, context):\n    return 'x' * (65 * 1024 * 1024)\n")
+        shim.ready()
+        self.assertEqual(shim.failure({})["error_type"], "Function.ResponseSizeTooLarge")
+
     def test_an_error_has_type_message_trace_and_log(self):
         shim = self.shim("def deep():\n    return {}['missing']\n\ndef handler(event, context):\n    return deep()\n")
         shim.ready()
@@ -81,7 +87,9 @@ class Handlers(unittest.TestCase):
         first, second = failure["stack_trace"]
         self.assertRegex(first, r'^  File ".*/main.py", line 5, in handler\n    return deep\(\)\n')
         self.assertRegex(second, r"^  File \".*/main.py\", line 2, in deep\n    return \{\}\['missing'\]\n$")
-        self.assertRegex(shim.output(), r"^\[ERROR\] KeyError: 'missing'\nTraceback \(most recent call last\):\n  File ")
+        self.assertRegex(
+            shim.output(), r"^\[ERROR\] KeyError: 'missing'\nTraceback \(most recent call last\):\n  File "
+        )
 
     def test_prints_and_logging_are_out_before_the_answer(self):
         shim = self.shim("""
@@ -125,7 +133,11 @@ class Handlers(unittest.TestCase):
 
     def test_the_users_modules_win(self):
         files = {
-            "main.py": "import frames, text, context\ndef handler(e, c):\n    return [frames.x, text.x, context.x, __import__('sys').path[0]]\n",
+            "main.py": """
+                import frames, text, context, sys
+                def handler(event, context_):
+                    return [frames.x, text.x, context.x, sys.path[0]]
+            """,
             **{f"{name}.py": f"x = '{name}'\n" for name in ("frames", "text", "context")},
         }
         shim = Shim(self, files, "main.handler")
@@ -143,7 +155,14 @@ class Loading(unittest.TestCase):
         return Shim(self, {"main.py": source}, handler).init_failed()
 
     def test_handlers_in_packages_directories_and_classes(self):
-        source = "class A:\n    @staticmethod\n    def run(e, c):\n        return 'A'\ndef handler(e, c):\n    return __name__\n"
+        source = """
+            class A:
+                @staticmethod
+                def run(event, context):
+                    return 'A'
+            def handler(event, context):
+                return __name__
+        """
         files = {"main.py": source, "pkg/__init__.py": "", "pkg/mod.py": source}
         self.assertEqual(self.loaded(files, "main.handler"), "main")
         self.assertEqual(self.loaded(files, "pkg.mod.handler"), "pkg.mod")
@@ -152,7 +171,9 @@ class Loading(unittest.TestCase):
         self.assertEqual(self.loaded(files, "pkg.mod.A.run"), "A")
 
     def test_handlers_whose_arguments_have_defaults_stay_handlers(self):
-        self.assertEqual(self.loaded({"main.py": "def handler(event=None, context=None):\n    return 1\n"}, "main.handler"), 1)
+        self.assertEqual(
+            self.loaded({"main.py": "def handler(event=None, context=None):\n    return 1\n"}, "main.handler"), 1
+        )
         self.assertEqual(self.loaded({"main.py": "def handler(*args):\n    return len(args)\n"}, "main.handler"), 2)
         partial = "import functools\nhandler = functools.partial(lambda n, e, c: n, 9)\n"
         self.assertEqual(self.loaded({"main.py": partial}, "main.handler"), 9)

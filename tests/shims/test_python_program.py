@@ -81,7 +81,12 @@ class Programs(unittest.TestCase):
             self.assertEqual(client.recv(1), b"")
 
     def test_an_own_server_started_by_a_handlers_module_is_rewritten_too(self):
-        source = "import socket\nlistener = socket.create_server(('127.0.0.1', 0))\ndef handler(e, c):\n    return listener.getsockname()[0]\n"
+        source = """
+            import socket
+            listener = socket.create_server(('127.0.0.1', 0))
+            def handler(event, context):
+                return listener.getsockname()[0]
+        """
         shim = Shim(self, {"main.py": source}, "main.handler", {"LAMBENT_BIND_ADDRESS": ADDRESS})
         shim.ready()
         self.assertEqual(shim.result({}), ADDRESS)
@@ -105,7 +110,8 @@ class Programs(unittest.TestCase):
 
 class FlaskPrograms(WithSite):
     def test_an_unmodified_flask_program_with_its_reloader(self):
-        source = "from flask import Flask\napp = Flask(__name__)\n@app.route('/')\ndef hello():\n    return 'Hello, World!'\n"
+        source = "from flask import Flask\napp = Flask(__name__)\n"
+        source += "@app.route('/')\ndef hello():\n    return 'Hello, World!'\n"
         source += f"if __name__ == '__main__':\n    app.run(debug=True, port={(port := free_port())})\n"
         environment = {**self.site, "LAMBENT_BIND_ADDRESS": ADDRESS}
         shim = Shim(self, {"main.py": source}, "", environment, arguments=("--run", "main.py"))

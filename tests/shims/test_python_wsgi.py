@@ -28,8 +28,17 @@ class Recognition(unittest.TestCase):
     def test_ways_to_name_an_application(self):
         for source, handler in (
             (PLAIN, "main.application"),
-            (PLAIN + "class A:\n    def __call__(self, env, start):\n        return application(env, start)\na = A()\n", "main.a"),
-            (PLAIN + "class B:\n    def serve(self, environ, start_response):\n        return application(environ, start_response)\nb = B().serve\n", "main.b"),
+            (
+                PLAIN
+                + "class A:\n    def __call__(self, env, start):\n        return application(env, start)\na = A()\n",
+                "main.a",
+            ),
+            (
+                PLAIN
+                + "class B:\n    def serve(self, environ, start_response):\n"
+                + "        return application(environ, start_response)\nb = B().serve\n",
+                "main.b",
+            ),
             (PLAIN + "def create_app():\n    return application\n", "main.create_app"),
             (PLAIN + "def create_app(config=None, debug=False):\n    return application\n", "main.create_app"),
             (PLAIN + "def whatever():\n    return application\n", "main.whatever"),
@@ -79,7 +88,9 @@ class Recognition(unittest.TestCase):
         self.assertEqual(shim.init_failed()["error_type"], "KeyError")
 
     def test_a_web_applications_logging_is_its_own(self):
-        source = PLAIN.replace("def app", "import logging\nlogging.basicConfig(level='INFO', format='mine %(message)s')\ndef app", 1)
+        source = PLAIN.replace(
+            "def app", "import logging\nlogging.basicConfig(level='INFO', format='mine %(message)s')\ndef app", 1
+        )
         source = source.replace("    start_response", "    logging.info('shown')\n    start_response", 1)
         _, shim = self.kind(source)
         shim.request()
@@ -98,7 +109,14 @@ class Environment(unittest.TestCase):
         seen = self.seen(
             method="POST",
             target="/caf%C3%A9/%2Fx?q=%20&a=1",
-            headers=[["content-type", "a/b"], ["content-length", "4"], ["cookie", "a=1"], ["cookie", "b=2"], ["accept", "x"], ["accept", "y"]],
+            headers=[
+                ["content-type", "a/b"],
+                ["content-length", "4"],
+                ["cookie", "a=1"],
+                ["cookie", "b=2"],
+                ["accept", "x"],
+                ["accept", "y"],
+            ],
             body=b"\x00\xff12",
         )
         expected = {
@@ -121,7 +139,9 @@ class Environment(unittest.TestCase):
         self.assertEqual({name: seen.get(name) for name in expected}, expected)
 
     def test_headers_that_would_pass_for_others_are_left_out(self):
-        seen = self.seen(headers=[["x_forwarded_for", "1"], ["proxy", "evil"], ["transfer-encoding", "chunked"]], body=b"abc")
+        seen = self.seen(
+            headers=[["x_forwarded_for", "1"], ["proxy", "evil"], ["transfer-encoding", "chunked"]], body=b"abc"
+        )
         self.assertFalse({"HTTP_X_FORWARDED_FOR", "HTTP_PROXY", "HTTP_TRANSFER_ENCODING"} & set(seen))
         self.assertEqual(seen["CONTENT_LENGTH"], "3")
 
@@ -183,12 +203,20 @@ class Answers(unittest.TestCase):
 
     def test_no_body_where_there_must_be_none(self):
         shim = self.shim(PLAIN)
-        self.assertEqual(shim.request(method="HEAD"), (200, [["Content-Type", "text/plain"], ["Content-Length", "5"]], b""))
-        shim = self.shim("def application(environ, start_response):\n    start_response('304 Not Modified', [])\n    return [b'no']\n")
+        self.assertEqual(
+            shim.request(method="HEAD"), (200, [["Content-Type", "text/plain"], ["Content-Length", "5"]], b"")
+        )
+        shim = self.shim(
+            "def application(environ, start_response):\n"
+            "    start_response('304 Not Modified', [])\n    return [b'no']\n"
+        )
         self.assertEqual(shim.request(), (304, [], b""))
 
     def test_the_body_may_be_read_after_start_response(self):
-        shim = self.shim("def application(e, start_response):\n    start_response('200 OK', [])\n    yield e['wsgi.input'].readline()\n")
+        shim = self.shim(
+            "def application(environ, start_response):\n"
+            "    start_response('200 OK', [])\n    yield environ['wsgi.input'].readline()\n"
+        )
         self.assertEqual(shim.request(method="POST", body=b"line\nmore")[2], b"line\n")
 
     def test_an_error_before_the_head_is_a_failure_and_after_it_a_broken_body(self):
@@ -248,7 +276,10 @@ class Answers(unittest.TestCase):
         self.assertEqual(shim.output(), "closed\n")
 
     def test_a_stream_ends_the_process_when_the_server_has_gone(self):
-        shim = self.shim("def application(e, start_response):\n    start_response('200 OK', [])\n    while True:\n        yield b'x' * 1000\n")
+        shim = self.shim(
+            "def application(environ, start_response):\n"
+            "    start_response('200 OK', [])\n    while True:\n        yield b'x' * 1000\n"
+        )
         shim.send_request()
         shim.receive()
         shim.close()

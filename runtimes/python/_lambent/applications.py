@@ -54,7 +54,9 @@ def recognise(named):
     if kind is not None:
         return Found(kind, value, f"{place}: {describe(kind, value)}")
     if not callable(value):
-        raise Fault("Runtime.HandlerNotFound", f"Handler '{named.attribute}' on module '{named.module_name}' is not callable")
+        raise Fault(
+            "Runtime.HandlerNotFound", f"Handler '{named.attribute}' on module '{named.module_name}' is not callable"
+        )
     view = _view_of(named)
     if view is not None:
         return view
@@ -95,7 +97,6 @@ def describe(kind, value):
 
 
 _FRAMEWORKS = {
-    "aiohttp": "aiohttp",
     "bottle": "Bottle",
     "django": "Django",
     "falcon": "Falcon",
@@ -197,5 +198,8 @@ def taken_over(application, module_name):
     """An application whose server was about to start (`takeover`)."""
     kind = kind_of(application)
     if kind is None:
-        raise Fault("Runtime.HandlerNotFound", f"{module_name} starts a server for {type(application).__name__}, which is no WSGI or ASGI application")
+        raise Fault(
+            "Runtime.HandlerNotFound",
+            f"{module_name} starts a server for {type(application).__name__}, which is no WSGI or ASGI application",
+        )
     return Found(kind, application, f"{module_name}: {describe(kind, application)} that the module starts itself")

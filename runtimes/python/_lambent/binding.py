@@ -35,7 +35,8 @@ def _cover(address, on_listen, module):
         if self.family == inet and _is_ours(name[0]):
             name = (address, *name[1:])
         elif self.family == inet6 and _is_ours(name[0]):
-            return _bind_mapped(self, name)
+            _bind_mapped(self, name)
+            return
         original.bind(self, name)
         _remember(self)
 

@@ -17,7 +17,7 @@ def invoke(connection, stream, head, body, function):
     try:
         event = payload.read(body)
         result = function(event, _context(head))
-        answer = frames.encode(frames.RESULT, stream, None, payload.write(result))
+        answer = _encoded(stream, payload.write(result))
     except Exception as error:
         failure = faults.describe(error)
         faults.log(failure)
@@ -26,13 +26,22 @@ def invoke(connection, stream, head, body, function):
     connection.write(answer)
 
 
+def _encoded(stream, written):
+    try:
+        return frames.encode(frames.RESULT, stream, None, written)
+    except ValueError as error:
+        raise faults.Fault("Function.ResponseSizeTooLarge", f"Response payload is too large: {error}") from None
+
+
 def _context(head):
     client_context = head.get("client_context")
     if client_context is not None:
         try:
             client_context = text.loads(client_context)
         except ValueError as error:
-            raise faults.Fault("Runtime.LambdaContextUnmarshalError", f"Unable to parse client context: {error}") from None
+            raise faults.Fault(
+                "Runtime.LambdaContextUnmarshalError", f"Unable to parse client context: {error}"
+            ) from None
     return context.Context(head.get("request_id"), head.get("deadline_ms", 0), head.get("arn"), client_context)
 
 

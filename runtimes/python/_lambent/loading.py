@@ -49,7 +49,9 @@ def _import(module_path, module_name, attribute):
         raise _unable(module_path, error) from error
     except SyntaxError as error:
         line = f'  File "{error.filename}" Line {error.lineno}\n    {(error.text or "").rstrip()}'
-        raise Fault("Runtime.UserCodeSyntaxError", f"Syntax error in module '{module_path}': {error}", [line]) from error
+        raise Fault(
+            "Runtime.UserCodeSyntaxError", f"Syntax error in module '{module_path}': {error}", [line]
+        ) from error
 
 
 def _unable(module_path, error):

@@ -27,7 +27,9 @@ try:
     _scan = _json.make_scanner(_Scanner())
     if _scan('{"a": [1, NaN]}', 0)[1] != 15:
         raise TypeError
-    _encode = _json.make_encoder(None, None, _json.encode_basestring_ascii, None, _AFTER_KEY, _BETWEEN_ITEMS, False, False, True)
+    _encode = _json.make_encoder(
+        None, None, _json.encode_basestring_ascii, None, _AFTER_KEY, _BETWEEN_ITEMS, False, False, True
+    )
     if "".join(_encode({"a": [1]}, 0)) != '{"a": [1]}':
         raise TypeError
 except Exception:
