@@ -247,7 +247,7 @@ class Programs(WithNode):
                 f"'{port}', 'localhost', 5, () => {{}}",
                 f"{{ port: {port}, host: '::' }}",
             ):
-                source = f"const server = require('http').createServer((q, s) => s.end('own'));\n"
+                source = "const server = require('http').createServer((q, s) => s.end('own'));\n"
                 source += f"if (require.main === module) server.listen({listen});\n"
                 with self.subTest(listen):
                     head, shim = self.listening({"server.js": source})
