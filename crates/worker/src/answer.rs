@@ -2,7 +2,9 @@
 //!
 //! [`Answer`] is held by the task that reads the instance; the other side gets a response whose body is
 //! fed by it. A client that reads slowly does not hold an instance: up to [`BUFFER`] bytes wait for it here,
-//! and only beyond that does the instance have to wait too. Whoever holds an `Answer`
+//! and only beyond that does the instance have to wait too. Whatever tells the client that the answer is whole
+//! is kept back until [`Answer::finish`], which comes after the lease is released, or [`Answer::release`] where
+//! that takes long: the client's next request is then not ahead of its instance. Whoever holds an `Answer`
 //! ends it with `finish`, `fail` or `whole`.
 
 use std::pin::Pin;
@@ -10,7 +12,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::response::Parts;
+use http::{Method, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -29,6 +33,21 @@ pub(crate) type Head = oneshot::Sender<Result<http::Response<Body>, Unserved>>;
 pub(crate) struct Answer {
     head: Option<Head>,
     body: Option<Stream>,
+    last: Last,
+    /// Bytes of the body still to come, where the head says how many.
+    left: Option<u64>,
+    /// Whether the request's method leaves the answer without a body.
+    bodyless: bool,
+}
+
+/// What is kept back.
+#[derive(Debug)]
+enum Last {
+    Nothing,
+    /// The head of an answer without a body.
+    Head(Box<Parts>),
+    /// The last bytes of a body of known length.
+    Chunk(Bytes),
 }
 
 #[derive(Debug)]
@@ -46,17 +65,30 @@ struct Arriving {
 // === impl Answer ===
 
 impl Answer {
-    pub fn new(head: Head) -> Self {
-        Self { head: Some(head), body: None }
+    /// An answer to a request with this method.
+    pub fn new(head: Head, method: &Method) -> Self {
+        let bodyless = *method == Method::HEAD;
+        Self { head: Some(head), body: None, last: Last::Nothing, left: None, bodyless }
     }
 
-    /// Whether the client has its head, so that a failure can only break the body.
+    /// Whether the instance has given a head.
     pub fn has_begun(&self) -> bool {
-        self.head.is_none()
+        self.head.is_none() || matches!(self.last, Last::Head(_))
     }
 
     /// Sends the head; the body follows by [`Self::chunk`].
     pub fn begin(&mut self, parts: Parts) {
+        let length = parts.headers.get(CONTENT_LENGTH);
+        self.left = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let none = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if self.bodyless || none || self.left == Some(0) {
+            self.last = Last::Head(Box::new(parts));
+        } else {
+            self.send_head(parts);
+        }
+    }
+
+    fn send_head(&mut self, parts: Parts) {
         let Some(head) = self.head.take() else { return };
         let (chunks, receiver) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(BUFFER as usize));
@@ -68,9 +100,17 @@ impl Answer {
 
     /// Sends a part of the body once there is room. `false`: the client has gone.
     pub async fn chunk(&mut self, bytes: Bytes) -> bool {
-        let Some(stream) = &self.body else { return false };
+        let Some(stream) = &self.body else { return !self.is_gone() };
         if bytes.is_empty() {
             return !stream.chunks.is_closed();
+        }
+        if let Some(left) = &mut self.left {
+            let length = bytes.len() as u64;
+            if length >= *left {
+                self.last = Last::Chunk(bytes);
+                return true;
+            }
+            *left -= length;
         }
         let permits = u32::try_from(bytes.len()).unwrap_or(BUFFER).min(BUFFER);
         tokio::select! {
@@ -92,9 +132,32 @@ impl Answer {
         }
     }
 
-    /// Ends the body as it should.
+    fn is_gone(&self) -> bool {
+        self.head.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    /// Whether all that the client waits for is here and kept back.
+    pub fn is_whole(&self) -> bool {
+        !matches!(self.last, Last::Nothing)
+    }
+
+    /// Gives the client what was kept back.
+    pub fn release(&mut self) {
+        match std::mem::replace(&mut self.last, Last::Nothing) {
+            Last::Nothing => {}
+            Last::Head(parts) => self.send_head(*parts),
+            Last::Chunk(bytes) => {
+                if let Some(stream) = &self.body {
+                    // There is room for it: nothing follows that would have to wait.
+                    drop(stream.chunks.send(Ok(bytes)));
+                }
+            }
+        }
+    }
+
+    /// Ends the answer as it should. Comes after the instance is free again.
     pub fn finish(mut self) {
-        self.body = None;
+        self.release();
     }
 
     /// Ends the answer with a failure: instead of the head, or in the middle of the body.

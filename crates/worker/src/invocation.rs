@@ -29,6 +29,13 @@ use crate::pool::Lease;
 #[derive(Debug)]
 pub(crate) struct NotSent;
 
+/// An answer that only waits for its instance to be released.
+#[derive(Debug)]
+pub(crate) struct Finish {
+    answer: Answer,
+    failure: Option<Failure>,
+}
+
 /// A request that has been timed, whatever it came to.
 struct Ended<T> {
     result: Result<T, Failure>,
@@ -84,7 +91,7 @@ pub(crate) async fn http_application(
     body: &Bytes,
     request_id: RequestId,
     mut answer: Answer,
-) -> Result<(), (NotSent, Answer)> {
+) -> Result<Finish, (NotSent, Answer)> {
     let instance = Arc::clone(lease.instance());
     let version = Arc::clone(&instance.version);
     let deadline_ms = epoch_ms(version.timeout);
@@ -92,17 +99,9 @@ pub(crate) async fn http_application(
     let running = Running::begin(lease, request_id);
     let served = tokio::time::timeout(version.timeout, instance.serve(&call, &mut answer)).await;
     match running.end(lease, served, |()| Ok(())).await {
-        Err(NotSent) if !answer.has_begun() => Err((NotSent, answer)),
         // Nothing of a request that was not sent can have been answered.
-        Err(NotSent) => Ok(()),
-        Ok(Ended { result: Ok(()), .. }) => {
-            answer.finish();
-            Ok(())
-        }
-        Ok(Ended { result: Err(failure), .. }) => {
-            answer.fail(failure);
-            Ok(())
-        }
+        Err(NotSent) => Err((NotSent, answer)),
+        Ok(Ended { result, .. }) => Ok(Finish { answer, failure: result.err() }),
     }
 }
 
@@ -123,7 +122,7 @@ async fn application(lease: &mut Lease, event: &Event, payload_limit: u64) -> Re
     let call = http_event::request(&event.payload, event.request_id, epoch_ms(version.timeout));
     let running = Running::begin(lease, event.request_id);
     let (head, response) = oneshot::channel();
-    let mut answer = Answer::new(head);
+    let mut answer = Answer::new(head, &call.parts.method);
     let collected = async {
         let collect = async {
             let Ok(Ok(response)) = response.await else { return Ok(None) };
@@ -148,6 +147,18 @@ async fn application(lease: &mut Lease, event: &Event, payload_limit: u64) -> Re
     };
     let answered = tokio::time::timeout(version.timeout, collected).await;
     running.end(lease, answered, Ok).await
+}
+
+// === impl Finish ===
+
+impl Finish {
+    /// Gives the client the end of its answer.
+    pub fn finish(self) {
+        match self.failure {
+            None => self.answer.finish(),
+            Some(failure) => self.answer.fail(failure),
+        }
+    }
 }
 
 /// A request from `START` to `REPORT`.

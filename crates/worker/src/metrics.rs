@@ -104,11 +104,7 @@ impl Metrics {
         registry.register("starts", "Starts of instances, by result", self.starts.clone());
         let (name, help) = ("start_duration", "Time from the start's beginning to the end of init");
         registry.register_with_unit(name, help, seconds, self.start_durations.clone());
-        registry.register(
-            "instances",
-            "Instances and waiting requests, by state",
-            self.instances.clone(),
-        );
+        registry.register("instances", "Instances and waiting requests, by state", self.instances.clone());
     }
 
     /// The metrics of one function.

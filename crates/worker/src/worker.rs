@@ -222,7 +222,8 @@ impl Worker {
         let (head, answer) = oneshot::channel();
         let deadline_ms = epoch_ms(version.timeout);
         let call = HttpCall { request_id, deadline_ms, parts, body };
-        self.node.tracker.spawn(run_http(lease, call, limit, Answer::new(head)));
+        let answering = Answer::new(head, &call.parts.method);
+        self.node.tracker.spawn(run_http(lease, call, limit, answering));
         answer.await.unwrap_or_else(|_| {
             Err(Unserved::Refused(Refusal::Platform("the request's task ended".to_owned())))
         })
@@ -261,13 +262,18 @@ async fn run_http(mut lease: Lease, call: HttpCall, limit: u64, mut answer: Answ
         match lease.instance().serving() {
             Serving::Handler => {
                 if let Ok(response) = invocation::http_handler(&mut lease, &call, limit).await {
+                    // Released before the client hears: its next request finds the instance free.
+                    drop(lease);
                     return answer.whole(response);
                 }
             }
             Serving::Web => {
                 let HttpCall { parts, body, request_id, .. } = &call;
                 match invocation::http_application(&mut lease, parts, body, *request_id, answer).await {
-                    Ok(()) => return,
+                    Ok(finish) => {
+                        drop(lease);
+                        return finish.finish();
+                    }
                     Err((NotSent, unused)) => answer = unused,
                 }
             }

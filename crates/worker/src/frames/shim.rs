@@ -4,6 +4,7 @@
 //! the current one is a breach of the protocol, and the instance is given up.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -15,6 +16,9 @@ use super::connection::{Connection, ReceiveError};
 use super::head::{self, Serves};
 use crate::answer::Answer;
 use crate::call::{EventCall, Fault, HttpCall, is_hop_by_hop, latin1};
+
+/// How long a whole answer is kept back for the shim to be free again.
+const AFTERWORK: Duration = Duration::from_millis(5);
 
 /// One shim that is ready.
 #[derive(Debug)]
@@ -93,6 +97,11 @@ impl Shim {
         loop {
             let frame = tokio::select! {
                 frame = line.connection.receive() => frame.map_err(fault)?,
+                () = tokio::time::sleep(AFTERWORK), if answer.is_whole() => {
+                    // Something goes on after the answer (a background task): the client need not wait.
+                    answer.release();
+                    continue;
+                }
                 () = answer.gone(), if wanted => {
                     wanted = false;
                     // The shim still ends the stream, so the instance stays of use.

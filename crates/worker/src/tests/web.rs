@@ -12,14 +12,22 @@ use types::settings::Server;
 use super::*;
 
 const WSGI: &str = r#"
-import os
+import os, time
 def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/raise":
         raise ValueError("no")
     if path == "/exit":
         os._exit(7)
-    start_response("200 OK", [("Content-Type", "text/plain"), ("X-Path", path)])
+    length = [("Content-Length", "4")] if path == "/after" else []
+    start_response("200 OK", [("Content-Type", "text/plain"), ("X-Path", path)] + length)
+    if path == "/after":
+        class Answer:
+            def __iter__(self):
+                return iter([b"done"])
+            def close(self):
+                time.sleep(1)
+        return Answer()
     if path == "/stream":
         return (b"x" * 65536 for _ in range(100))
     if path == "/break":
@@ -153,6 +161,34 @@ async fn an_application_in_the_shim_answers_streams_and_fails() {
         panic!()
     };
     assert_eq!(failure.cause, Cause::Exited { code: 7 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_again_at_once_finds_its_instance_free() {
+    let world = World::new(Limits::default());
+    let shim = wsgi(&world);
+    let own = Arc::new(own(&world, "own", OWN));
+    for round in 0..50 {
+        for version in [&shim, &own] {
+            let method = if round % 2 == 0 { "GET" } else { "HEAD" };
+            if method == "GET" || version.name == "wsgi" {
+                text(serve(&world, version, request(method, "/", "")).await.unwrap()).await;
+            }
+        }
+    }
+    assert_eq!(instances(&world), 2, "{:?}", world.worker.status());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_after_the_answer_does_not_hold_it_up() {
+    let world = World::new(Limits::default());
+    let version = wsgi(&world);
+    text(serve(&world, &version, request("GET", "/", "")).await.unwrap()).await;
+    let began = Instant::now();
+    let mut body = serve(&world, &version, request("GET", "/after", "")).await.unwrap().into_body();
+    let first = body.frame().await.unwrap().unwrap();
+    assert_eq!(first.into_data().unwrap(), "done");
+    assert!(began.elapsed() < Duration::from_millis(900), "the client waited for work after its answer");
 }
 
 #[tokio::test(flavor = "multi_thread")]
