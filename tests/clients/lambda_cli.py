@@ -51,9 +51,11 @@ def row(what, holds):
 
 
 def invoke(folder, payload, *extra, name="cli"):
-    out = os.path.join(folder, "out.json")
-    answer = aws("lambda", "invoke", "--function-name", name, "--cli-binary-format", "raw-in-base64-out",
-                 "--payload", json.dumps(payload), *extra, out)
+    # From a file: versions 1 and 2 of the command line read a payload in the arguments differently.
+    given, out = os.path.join(folder, "in.json"), os.path.join(folder, "out.json")
+    with open(given, "w") as file:
+        json.dump(payload, file)
+    answer = aws("lambda", "invoke", "--function-name", name, "--payload", f"fileb://{given}", *extra, out)
     with open(out) as file:
         return answer, json.load(file)
 
