@@ -1,4 +1,5 @@
 //! The admin address of a real server: health, metrics, status, isolation.
+#![expect(clippy::unwrap_used, reason = "a test's panic is its verdict")]
 
 mod fixture;
 

@@ -1,5 +1,6 @@
 //! SIGKILL at any moment: what was acknowledged is there after a restart, nothing is left on the host,
 //! nothing half-made is visible.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's panic is its verdict")]
 
 mod fixture;
 

@@ -1,4 +1,5 @@
 //! Ending on request: what is in progress is answered, nothing is left.
+#![expect(clippy::indexing_slicing, reason = "a test's panic is its verdict")]
 
 mod fixture;
 

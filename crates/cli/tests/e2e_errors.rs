@@ -1,4 +1,5 @@
 //! Bad input through the real server: each a named, correct error, in AWS's shape where it is AWS's.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's panic is its verdict")]
 
 mod fixture;
 

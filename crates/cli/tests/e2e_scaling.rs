@@ -1,4 +1,5 @@
 //! Scale through the real server: caps, queues and zero. Instances are counted from cgroups.
+#![expect(clippy::indexing_slicing, reason = "a test's panic is its verdict")]
 
 mod fixture;
 

@@ -1,4 +1,5 @@
 //! Starting where it is not possible: one clear line each, and an exit status by kind.
+#![expect(clippy::unwrap_used, reason = "a test's panic is its verdict")]
 
 mod fixture;
 
