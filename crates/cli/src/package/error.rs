@@ -115,8 +115,9 @@ impl Hint for Error {
 /// What the end of a tool's output says about the way out.
 fn advice(lines: &[String]) -> String {
     let says = |text: &str| lines.iter().any(|line| line.contains(text));
-    if says("No matching distribution") || says("no version of") || says("not found in the package registry")
-    {
+    let unknown =
+        ["No matching distribution", "no version of", "not found in the package registry", "E404", "ETARGET"];
+    if unknown.iter().any(|text| says(text)) {
         return "check the spelling and the version of the package named above".to_owned();
     }
     if says("Temporary failure in name resolution") || says("ENOTFOUND") || says("Connection") {
