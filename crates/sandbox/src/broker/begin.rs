@@ -140,6 +140,7 @@ fn try_set_up(server: OwnedFd, configuration: Configuration) -> Result<(Broker, 
         outbox: std::collections::VecDeque::new(),
         blocked: false,
         next: 1,
+        quiet_at: Instant::now(),
         failures: 0,
         last_failure: None,
     };

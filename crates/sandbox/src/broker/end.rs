@@ -30,16 +30,15 @@ impl Broker {
             self.end_orphans();
         }
         self.tell_end(number, &instance);
-        let Instance { group, .. } = instance;
-        if let Some(group) = group
-            && group.remove().is_err()
-        {
-            self.dying.push(group);
-        }
+        self.dying.extend(instance.group);
     }
 
-    /// Tries again to remove control groups whose processes were still dying.
+    /// Removes the control groups of what has ended. Not while a shell moves into its own: that holds the lock which
+    /// removal needs.
     pub(super) fn remove_dying(&mut self) {
+        if self.instances.values().any(|instance| matches!(instance.state, State::Warming(_))) {
+            return;
+        }
         self.dying.retain(|group| group.remove().is_err());
     }
 

@@ -111,9 +111,12 @@ impl Instance {
         let _ = say(&self.control, &Order::Terminate, &[]);
     }
 
-    /// SIGKILL to everything inside.
+    /// SIGKILL to everything inside. The init's death is everybody's in its pid namespace; where there is none the
+    /// control group is used, whose lock may be held for ten milliseconds by a shell that moves.
     pub(super) fn kill(&self) {
-        if let Some(group) = &self.group {
+        if let Some(group) = &self.group
+            && !self.layers.pid
+        {
             group.kill();
         }
         let _ = rustix::process::pidfd_send_signal(&self.process, rustix::process::Signal::KILL);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use super::instance::{Instance, Pending, State, Ticket};
 use super::watch::{Kind, Ready, Watch, Watched};
@@ -21,6 +22,9 @@ use crate::system;
 
 /// Packets of the server that are taken before others are looked at.
 const FAIR_SHARE: usize = 16;
+
+/// How soon the removal of control groups is tried again: version 1 sends no event.
+const DYING: Duration = Duration::from_millis(20);
 
 /// Longest packet of a shell.
 const WORD: usize = 8192;
@@ -41,13 +45,15 @@ pub(super) struct Broker {
     pub(super) instances: BTreeMap<Number, Instance>,
     /// The pool, longest waiting first.
     pub(super) idle: VecDeque<Number>,
-    /// Control groups whose processes were still dying.
+    /// Control groups of what has ended, to be removed.
     pub(super) dying: Vec<Group>,
     /// What the server has not read yet.
     pub(super) outbox: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
     /// The server's socket is full.
     pub(super) blocked: bool,
     pub(super) next: Number,
+    /// When the pool may be refilled.
+    pub(super) quiet_at: Instant,
     pub(super) failures: u32,
     pub(super) last_failure: Option<Failure>,
 }
@@ -64,7 +70,7 @@ impl Broker {
 
     /// Waits for events, or while groups are dying a little, and acts on them. False: the server is gone.
     pub(super) fn step(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
-        for Ready { number, kind, readable } in self.watch.wait(!self.dying.is_empty())? {
+        for Ready { number, kind, readable } in self.watch.wait(self.patience())? {
             match kind {
                 Kind::Server => {
                     if !self.obey(buffer) {
@@ -84,6 +90,13 @@ impl Broker {
         self.flush();
         self.refill();
         Ok(true)
+    }
+
+    /// How long nothing has to be done but what is asked for.
+    fn patience(&self) -> Option<Duration> {
+        let dying = (!self.dying.is_empty()).then_some(DYING);
+        let refill = self.wants_shell().then(|| self.quiet_at.saturating_duration_since(Instant::now()));
+        dying.into_iter().chain(refill).min()
     }
 
     /// The layers of a request that can hold here.

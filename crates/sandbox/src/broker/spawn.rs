@@ -2,7 +2,10 @@
 //! and namespaces, which is most of what a start costs.
 //!
 //! The pool holds shells with every namespace and a `/tmp` of the usual size; any other start makes its own. It
-//! is refilled one shell at a time, while no start is under way.
+//! is refilled one shell at a time, and only when no program has just been started: on control groups of version 1 a
+//! shell that moves stops every fork and every new thread of the machine for ten milliseconds.
+
+use std::time::{Duration, Instant};
 
 use super::instance::{Instance, Pending, State};
 use super::serve::Broker;
@@ -20,6 +23,9 @@ use crate::system::{self, CloneOptions, Forked};
 const FIRST_ID: u32 = 0x3000_0000;
 const RANGES: u32 = 8192;
 
+/// How long after a start the pool is left alone: programs make threads while they begin.
+const QUIET: Duration = Duration::from_millis(25);
+
 /// After so many shells of the pool failed in a row, none is made in advance.
 const MOST_FAILURES: u32 = 3;
 
@@ -29,6 +35,7 @@ impl Broker {
     /// Gives a start to a shell: one of the pool, else a new one.
     pub(super) fn assign(&mut self, pending: Pending, layers: Layers) -> Result<(), (u64, Failure)> {
         let ticket = pending.ticket.number;
+        self.quiet_at = Instant::now() + QUIET;
         if has_pooled_namespaces(layers, self.pooled_layers()) {
             while let Some(number) = self.idle.pop_front() {
                 if let Some(instance) = self.instances.get_mut(&number) {
@@ -47,13 +54,17 @@ impl Broker {
         self.spawn(layers, Some(pending), &outline).map_err(|failure| (ticket, failure))
     }
 
+    /// Whether the pool misses a shell and none is on its way.
+    pub(super) fn wants_shell(&self) -> bool {
+        let busy = |instance: &Instance| matches!(instance.state, State::Warming(_) | State::Starting(_));
+        self.failures < MOST_FAILURES
+            && self.idle.len() < self.configuration.pool
+            && !self.instances.values().any(busy)
+    }
+
     /// Makes one shell for the pool, if one is missing and nothing is more urgent.
     pub(super) fn refill(&mut self) {
-        if self.failures >= MOST_FAILURES || self.idle.len() >= self.configuration.pool {
-            return;
-        }
-        let busy = |instance: &Instance| matches!(instance.state, State::Warming(_) | State::Starting(_));
-        if self.instances.values().any(busy) {
+        if Instant::now() < self.quiet_at || !self.wants_shell() {
             return;
         }
         if let Err(failure) = self.spawn_pooled() {

@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::event::epoll;
 
@@ -56,11 +57,11 @@ impl Watch {
         Ok(Watched { set: self.clone(), descriptor })
     }
 
-    /// Waits, with `hurry` for 20 ms at most, and says what is ready.
-    pub(super) fn wait(&self, hurry: bool) -> io::Result<Vec<Ready>> {
-        let limit = rustix::time::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+    /// Waits, for this long at most, and says what is ready.
+    pub(super) fn wait(&self, limit: Option<Duration>) -> io::Result<Vec<Ready>> {
+        let limit = limit.and_then(|limit| rustix::time::Timespec::try_from(limit).ok());
         let mut events = Vec::with_capacity(64);
-        match epoll::wait(&*self.0, rustix::buffer::spare_capacity(&mut events), hurry.then_some(&limit)) {
+        match epoll::wait(&*self.0, rustix::buffer::spare_capacity(&mut events), limit.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -111,15 +111,17 @@ fn nothing_left(name: &str, directory: &Path) {
     assert_eq!(files, ["root"], "only the empty place of mounts");
 }
 
-/// Processes in control groups of this name.
+/// Living processes in control groups of this name. The dead ones are reaped by the machine's init, in its own time.
 fn processes(name: &str) -> usize {
     let wanted = format!("lambent-{name}");
+    let read = |entry: &std::fs::DirEntry, file: &str| {
+        std::fs::read_to_string(entry.path().join(file)).unwrap_or_default()
+    };
     std::fs::read_dir("/proc")
         .unwrap()
         .flatten()
-        .filter(|entry| {
-            std::fs::read_to_string(entry.path().join("cgroup")).is_ok_and(|groups| groups.contains(&wanted))
-        })
+        .filter(|entry| read(entry, "cgroup").contains(&wanted))
+        .filter(|entry| !read(entry, "stat").contains(") Z "))
         .count()
 }
 

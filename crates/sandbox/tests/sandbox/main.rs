@@ -11,7 +11,10 @@ mod reduced;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(code) = leftovers::run_if_server() {
+    // Before anything else, as in every program that uses the crate.
+    if let Some(code) =
+        sandbox::run_if_broker().or_else(leftovers::run_if_server).or_else(reduced::run_if_nobody)
+    {
         return code;
     }
     common::main(&[life::CASES, limits::CASES, network::CASES, leftovers::CASES, reduced::CASES].concat())

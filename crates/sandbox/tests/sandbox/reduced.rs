@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test's panic is its verdict")]
 
 use std::io::BufRead;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use sandbox::Isolation;
@@ -14,7 +16,10 @@ use crate::common::{self, Case, World};
 pub const CASES: &[Case] = &[
     ("the reduced mode runs a program, finds its port and reports its end", process),
     ("in the reduced mode the descendants end, too", process_descendants),
+    ("without the host's rights both modes work, and the broker says what it lacks", unprivileged),
 ];
+
+const NOBODY: &str = "--as-nobody";
 
 fn process(_: &World) {
     let world = World::with(Isolation::Process, 1);
@@ -55,4 +60,53 @@ print(child.pid)";
     std::io::BufReader::new(&mut read).read_line(&mut line).unwrap();
     world.runtime.block_on(sandbox.stop(Duration::from_secs(5)));
     assert!(gone(&line), "{line}");
+}
+
+/// The same, as a user with no right at all.
+fn unprivileged(_: &World) {
+    let status = Command::new("/proc/self/exe")
+        .arg(NOBODY)
+        .env("TMPDIR", "/tmp")
+        .current_dir("/")
+        .uid(65534)
+        .gid(65534)
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// The process behind [`unprivileged`].
+pub fn run_if_nobody() -> Option<ExitCode> {
+    if std::env::args().nth(1).as_deref() != Some(NOBODY) {
+        return None;
+    }
+    process(&World::with(Isolation::Process, 1));
+    process_descendants(&World::with(Isolation::Process, 0));
+    let found = sandbox::probe();
+    if let Err(reason) = found.namespaces {
+        println!("    not run: rootless namespaces, which this host refuses ({reason})");
+        return Some(ExitCode::SUCCESS);
+    }
+    assert!(found.rootless);
+    assert!(found.scratch.is_err(), "loop devices are not for everybody");
+    let world = World::new();
+    let outcome =
+        world.python("import os; print(os.getuid(), os.getpid(), os.path.exists('/home'))", Layers::ALL);
+    assert_eq!(outcome.output, "1000 3 False\n");
+    let server = "
+import socket
+s = socket.socket(); s.bind(('127.0.0.1', 5000)); s.listen()
+c, a = s.accept(); c.sendall(b'rootless'); c.close()";
+    let (sandbox, output) = world.start(common::python(server, Layers::ALL)).unwrap();
+    world.runtime.block_on(async {
+        let address = sandbox.listening(None).await.unwrap();
+        let mut text = String::new();
+        let mut stream = sandbox.connect(address).await.unwrap();
+        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text).await.unwrap();
+        assert_eq!(text, "rootless");
+        sandbox.stop(Duration::from_secs(5)).await;
+    });
+    output.text();
+    println!("    rootless: limits {:?}", found.limits);
+    Some(ExitCode::SUCCESS)
 }
