@@ -9,6 +9,12 @@ use types::function::Version;
 
 use crate::frames::head::Raised;
 
+/// Bytes of an error's message that are kept: it comes from the function, and it goes into every log.
+const MESSAGE: usize = 64 * 1024;
+/// Bytes of one frame of a stack trace that are kept.
+const FRAME: usize = 4 * 1024;
+/// Frames of a stack trace that are kept.
+const STACK_FRAMES: usize = 200;
 /// What AWS allows an answer to have beyond the payload limit.
 pub(crate) const RESPONSE_SLACK: u64 = 100;
 
@@ -29,9 +35,16 @@ pub(crate) fn raised(phase: Phase, raised: Raised) -> Failure {
         _ => "correct the error at the last line of the stack trace, or handle it",
     };
     let error_type = if raised.error_type.is_empty() { "Error".to_owned() } else { raised.error_type };
+    let frames = raised.stack_trace.into_iter().take(STACK_FRAMES);
     Failure {
-        stack_trace: raised.stack_trace,
-        ..failure(phase, Cause::Raised, &error_type, raised.message, suggestion)
+        stack_trace: frames.map(|frame| clipped(frame, FRAME)).collect(),
+        ..failure(
+            phase,
+            Cause::Raised,
+            &clipped(error_type, FRAME),
+            clipped(raised.message, MESSAGE),
+            suggestion,
+        )
     }
 }
 
@@ -155,6 +168,12 @@ fn failure(phase: Phase, cause: Cause, error_type: &str, message: String, sugges
         log_lines: Vec::new(),
         suggestion: suggestion.to_owned(),
     }
+}
+
+/// At most `longest` bytes of a text, cut between characters.
+fn clipped(mut text: String, longest: usize) -> String {
+    text.truncate(text.floor_char_boundary(longest));
+    text
 }
 
 fn milliseconds(duration: Duration) -> u64 {

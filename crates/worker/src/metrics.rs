@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -40,7 +40,7 @@ pub(crate) struct Handles {
 }
 
 /// What a start came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum StartResult {
     Ready,
     InitFailed,
@@ -67,7 +67,7 @@ struct RefusalLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StartLabels {
     function: String,
-    result: StartResult,
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -151,6 +151,11 @@ impl Handles {
 
     pub fn started(&self, duration: Duration, result: StartResult) {
         self.start_durations.observe(duration.as_secs_f64());
+        let result = match result {
+            StartResult::Ready => "ready",
+            StartResult::InitFailed => "init_failed",
+            StartResult::SandboxFailed => "sandbox_failed",
+        };
         let labels = StartLabels { function: self.function.clone(), result };
         self.metrics.starts.get_or_create(&labels).inc();
     }

@@ -6,6 +6,7 @@
 //! hand, and everything it sends is limited.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +28,8 @@ use crate::failures::{self, RESPONSE_SLACK};
 use crate::frames::head::Raised;
 
 const PREFIX: &str = "/2018-06-01/runtime/";
+/// Connections one instance may have open; a runtime needs one.
+const CONNECTIONS: usize = 64;
 /// Bytes of an error report that are read.
 const ERROR_LIMIT: usize = 256 * 1024;
 
@@ -101,11 +104,16 @@ impl Api {
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener, tracker: TaskTracker, closed: CancellationToken) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
-            let stream = tokio::select! {
+            let accept = async {
+                let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
+                Ok::<_, io::Error>((listener.accept().await?.0, place))
+            };
+            let (stream, place) = tokio::select! {
                 () = closed.cancelled() => return,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                accepted = accept => match accepted {
+                    Ok(accepted) => accepted,
                     Err(error) => {
                         tracing::warn!(%error, "an instance's runtime API cannot accept");
                         return;
@@ -116,6 +124,7 @@ impl Api {
             let api = Arc::clone(&self);
             let closed = closed.clone();
             tracker.spawn(async move {
+                let _place = place;
                 let service = service_fn(move |request| {
                     let api = Arc::clone(&api);
                     async move { Ok::<_, Infallible>(api.answer(request).await) }

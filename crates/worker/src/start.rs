@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sandbox::handle::{Channels, Signal};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use types::failure::{Failure, Phase};
 use types::function::Version;
 
@@ -43,6 +43,8 @@ struct Parts {
     frames: Option<Connection>,
     tree: Arc<dyn Tree>,
     closed: CancellationToken,
+    /// Ends what serves the instance, unless it becomes one.
+    closing: DropGuard,
     began: Instant,
 }
 
@@ -55,7 +57,8 @@ pub(crate) async fn start(node: &Node, version: &Arc<Version>) -> Result<Instanc
     let listens = parts.composition.protocol == compose::Protocol::Own;
     let failure = match ready {
         Ok(Ok(protocol)) => {
-            let Parts { identity, tree, output, began, closed, address, .. } = parts;
+            let Parts { identity, tree, output, began, closing, address, .. } = parts;
+            let closed = closing.disarm();
             let version = Arc::clone(version);
             return Ok(Instance::new(identity.id, version, tree, output, protocol, began, closed, address));
         }
@@ -100,13 +103,13 @@ async fn launch(node: &Node, version: &Arc<Version>, began: Instant) -> Result<P
             }
         }
     });
-    match node.launcher.start(composition.spec.clone(), channels).await {
-        Ok(tree) => Ok(Parts { identity, composition, address, output, frames, tree, closed, began }),
-        Err(error) => {
-            closed.cancel();
-            Err(StartError::Platform(error.to_string()))
-        }
+    let closing = closed.clone().drop_guard();
+    if let Some(note) = &composition.note {
+        output.note(note.clone());
     }
+    let started = node.launcher.start(composition.spec.clone(), channels).await;
+    let tree = started.map_err(|error| StartError::Platform(error.to_string()))?;
+    Ok(Parts { identity, composition, address, output, frames, tree, closed, closing, began })
 }
 
 /// Waits for the init, in the way of the instance's protocol.
@@ -161,7 +164,7 @@ async fn explain(fault: Fault, parts: &Parts, version: &Version, listens: bool) 
 
 /// Completes the failure of a start whose tree is gone, and says so in the log.
 fn abandon(parts: Parts, mut failure: Failure) -> Failure {
-    let Parts { output, closed, began, .. } = parts;
+    let Parts { output, began, closing: _closing, .. } = parts;
     output.finish();
     failure.log_lines = output.recent();
     let duration = began.elapsed().as_secs_f64() * 1000.0;
@@ -172,6 +175,5 @@ fn abandon(parts: Parts, mut failure: Failure) -> Failure {
         "INIT_REPORT Init Duration: {duration:.2} ms\tPhase: init\tStatus: {status}\tError Type: {}",
         failure.error_type
     ));
-    closed.cancel();
     failure
 }

@@ -68,6 +68,8 @@ pub(crate) struct Composition {
     pub frames: bool,
     /// The port an own server is asked to listen on.
     pub port: u16,
+    /// What is to be said about the choice of the interpreter.
+    pub note: Option<String>,
 }
 
 /// Paths as the program sees them.
@@ -119,7 +121,7 @@ impl Composer {
             server_listener: (entry.protocol == Protocol::RuntimeApi).then_some(runtime_api),
             layers: if isolated { Layers::ALL } else { Layers::PROCESS },
         };
-        Ok(Composition { spec, protocol: entry.protocol, frames: entry.frames, port })
+        Ok(Composition { spec, protocol: entry.protocol, frames: entry.frames, port, note: entry.note })
     }
 
     fn layout<'a>(&'a self, version: &'a Version) -> Layout<'a> {

@@ -30,6 +30,8 @@ pub(crate) struct Entry {
     /// The interpreter that has to be visible, if it is one.
     pub interpreter: Option<Interpreter>,
     pub language: Language,
+    /// What is to be said about the interpreter: that it is not of the version asked for.
+    pub note: Option<String>,
     /// Whether our shim starts it, so that the descriptor for frames is of use.
     pub frames: bool,
 }
@@ -84,6 +86,7 @@ fn shimmed(
         argv,
         interpreter: Some(choice.interpreter.clone()),
         language: language(version.runtime, choice),
+        note: note(version.runtime, choice),
         frames: true,
     })
 }
@@ -108,6 +111,7 @@ fn provided(version: &Version, layout: &Layout<'_>) -> Result<Entry, Error> {
         argv: vec![text(&layout.task.join(name))],
         interpreter: None,
         language: Language::Other,
+        note: None,
         frames: false,
     })
 }
@@ -125,6 +129,7 @@ fn own(
                 argv: vec![text(&layout.task.join(file))],
                 interpreter: runtimes.choose(version.runtime).map(|choice| choice.interpreter.clone()),
                 language: executable_language(version.runtime, runtimes),
+                note: runtimes.choose(version.runtime).and_then(|choice| note(version.runtime, choice)),
                 frames: false,
             });
         }
@@ -157,7 +162,8 @@ fn own(
         Language::Node { major: choice.version }
     };
     let interpreter = Some(choice.interpreter.clone());
-    Ok(Entry { protocol: Protocol::Own, argv, interpreter, language, frames })
+    let note = note(version.runtime, choice);
+    Ok(Entry { protocol: Protocol::Own, argv, interpreter, language, note, frames })
 }
 
 fn named(version: &Version) -> Result<Named, Error> {
@@ -208,6 +214,13 @@ fn language(runtime: Runtime, choice: Choice<'_>) -> Language {
         Runtime::Node { .. } => Language::Node { major: choice.version },
         Runtime::Provided => Language::Other,
     }
+}
+
+fn note(asked: Runtime, choice: Choice<'_>) -> Option<String> {
+    (!choice.exact).then(|| {
+        let (program, version) = (choice.interpreter.program.display(), choice.version);
+        format!("{asked} runs in version {version} ({program}), the nearest on this machine")
+    })
 }
 
 fn missing(version: &Version, runtimes: &Runtimes) -> Error {

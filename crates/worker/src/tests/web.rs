@@ -140,7 +140,11 @@ async fn a_handler_gets_http_as_an_event() {
 async fn an_application_in_the_shim_answers_streams_and_fails() {
     let world = World::new(Limits::default());
     let version = wsgi(&world);
-    let response = serve(&world, &version, request("POST", "/p%20q?x", "body")).await.unwrap();
+    let mut first = request("POST", "/p%20q?x", "body");
+    let id = RequestId::new();
+    first.extensions_mut().insert(id);
+    let response = serve(&world, &version, first).await.unwrap();
+    assert!(world.lines.texts().iter().any(|line| line.starts_with(&format!("START RequestId: {id} "))));
     assert_eq!(response.headers()["x-path"], "/p q");
     let answer = text(response).await;
     let (answer, pid) = answer.rsplit_once(' ').unwrap();
