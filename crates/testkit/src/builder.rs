@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::powercut::Layer;
 use crate::world::{Refused, World};
 
 /// Makes a [`World`].
@@ -11,6 +12,8 @@ use crate::world::{Refused, World};
 pub struct Builder {
     binary: PathBuf,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
+    layer: Option<Layer>,
     needs_namespaces: bool,
 }
 
@@ -18,7 +21,13 @@ pub struct Builder {
 
 impl Builder {
     pub(crate) fn new(binary: &Path) -> Self {
-        Self { binary: binary.to_owned(), options: Vec::new(), needs_namespaces: false }
+        Self {
+            binary: binary.to_owned(),
+            options: Vec::new(),
+            environment: Vec::new(),
+            layer: None,
+            needs_namespaces: false,
+        }
     }
 
     /// Passes an option with a value to `lambent serve`.
@@ -35,6 +44,20 @@ impl Builder {
         self
     }
 
+    /// Sets a variable of the server's environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Puts the data directory on a layer that remembers what was synced: see [`World::cut_power`].
+    #[must_use]
+    pub fn on_layer(mut self, layer: &Layer) -> Self {
+        self.layer = Some(layer.clone());
+        self
+    }
+
     /// Refuses to start in the reduced mode, for tests of what only namespaces give.
     #[must_use]
     pub fn needs_namespaces(mut self) -> Self {
@@ -48,7 +71,7 @@ impl Builder {
     /// # Errors
     /// The server did not become ready; its words are in the error.
     pub fn start(self) -> Result<World> {
-        let mut world = World::prepare(self.binary, self.options)?;
+        let mut world = World::prepare(self.binary, self.options, self.environment, self.layer.as_ref())?;
         match world.try_start()? {
             Ok(()) => Ok(world),
             Err(Refused) if self.needs_namespaces => {

@@ -1,6 +1,6 @@
 //! A real Lambent server in a temporary world, for tests: the compiled binary, real ports, a real data
 //! directory, and eyes that look from outside ([`Leftovers`], [`Instances`]: `/proc` and cgroups, never
-//! the server's own word).
+//! the server's own word). Its power can be cut ([`powercut`]).
 //!
 //! Start at [`World::builder`]. Nothing here knows an AWS operation or an application: tests say what
 //! is deployed, usually with [`World::lambent`].
@@ -12,6 +12,7 @@ mod client;
 mod instances;
 mod leftovers;
 mod load;
+pub mod powercut;
 mod process;
 mod ready;
 mod wait;

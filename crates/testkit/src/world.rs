@@ -20,6 +20,7 @@ use crate::builder::Builder;
 use crate::client::{Client, Response};
 use crate::instances::{self, Instances};
 use crate::leftovers::Leftovers;
+use crate::powercut::{Disk, Layer, Luck};
 use crate::process::{is_alive, kill};
 use crate::ready::Ready;
 use crate::wait::wait_until;
@@ -34,6 +35,9 @@ const REFUSED_STATUS: i32 = 77;
 pub struct World {
     binary: PathBuf,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
+    /// The data directory, where it is on a layer.
+    disk: Option<Disk>,
     home: TempDir,
     server: Option<Child>,
     last: Option<Ready>,
@@ -63,10 +67,17 @@ impl World {
         Builder::new(binary)
     }
 
-    pub(crate) fn prepare(binary: PathBuf, options: Vec<String>) -> Result<Self> {
+    pub(crate) fn prepare(
+        binary: PathBuf,
+        options: Vec<String>,
+        environment: Vec<(String, String)>,
+        layer: Option<&Layer>,
+    ) -> Result<Self> {
         let home = tempfile::Builder::new().prefix("lambent-world-").tempdir()?;
         fs::create_dir(home.path().join("apps"))?;
-        Ok(Self { binary, options, home, server: None, last: None })
+        let (data, shadow) = (home.path().join("data"), home.path().join("shadow"));
+        let disk = layer.map(|layer| Disk::new(layer, &data, &shadow)).transpose()?;
+        Ok(Self { binary, options, environment, disk, home, server: None, last: None })
     }
 
     pub(crate) fn push_option(&mut self, option: &str) {
@@ -108,6 +119,10 @@ impl World {
             command.args([option, "127.0.0.1:0"]);
         }
         command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(disk) = &self.disk {
+            command.envs(disk.environment());
+        }
         match File::options().create(true).append(true).open(self.home.path().join("server.log")) {
             Ok(log) => command.stderr(log),
             Err(_) => command.stderr(Stdio::null()),
@@ -274,6 +289,17 @@ impl World {
     /// It does not run.
     pub fn kill_broker(&self) -> Result<()> {
         kill(self.ready().broker_pid, "KILL")
+    }
+
+    /// Puts the data directory into a state that a power cut could have left when the server ended; it and
+    /// its broker have to have ended.
+    ///
+    /// # Errors
+    /// They still run, or the world was not made with [`Builder::on_layer`].
+    pub fn cut_power(&mut self, luck: Luck) -> Result<()> {
+        ensure!(self.server.is_none(), "the server still runs: end it first");
+        ensure!(!is_alive(self.ready().broker_pid), "the broker still runs: wait for its end first");
+        self.disk.as_ref().context("this world is not on a layer: make it with `on_layer`")?.cut_power(luck)
     }
 
     /// A signal to the server.

@@ -14,10 +14,12 @@
  * happened.
  *
  * It can also break: once POWERCUT_ROOM bytes have been written below the root, writes fail with ENOSPC;
- * after POWERCUT_SYNCS syncs below it, all others fail with EIO and make nothing durable.
+ * after POWERCUT_SYNCS syncs below it, all others fail with EIO and make nothing durable. And it can lie:
+ * syncs of paths whose part below the root contains POWERCUT_LIES succeed and make nothing durable, which
+ * is what a program that forgot those syncs would get.
  *
- * Environment: POWERCUT_ROOT (absolute, without links), POWERCUT_SHADOW (has files/ and directories/),
- * POWERCUT_ROOM and POWERCUT_SYNCS (optional). A failure of the layer itself aborts the process: a test must not pass by it.
+ * Environment: POWERCUT_ROOT (absolute, without links), POWERCUT_SHADOW (has files/ and directories/);
+ * POWERCUT_ROOM, POWERCUT_SYNCS and POWERCUT_LIES (optional). A failure of the layer itself aborts the process: a test must not pass by it.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -42,17 +44,32 @@ static void broken(const char *what) {
     abort();
 }
 
-/* Whether fd is an open file or directory below the root. */
-static int below_root(int fd) {
+/* The part of fd's path below the root, which is empty for the root itself; null when fd is elsewhere. */
+static const char *below(int fd, char path[PATH_MAX]) {
     const char *root = getenv("POWERCUT_ROOT");
-    char link[64], path[PATH_MAX];
-    if (!root) return 0;
+    char link[64];
+    if (!root) return NULL;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length < 0) return 0;
+    ssize_t length = readlink(link, path, PATH_MAX - 1);
+    if (length < 0) return NULL;
     path[length] = 0;
     size_t root_length = strlen(root);
-    return !strncmp(path, root, root_length) && (path[root_length] == '/' || !path[root_length]);
+    if (strncmp(path, root, root_length) || (path[root_length] != '/' && path[root_length])) return NULL;
+    return path + root_length;
+}
+
+/* Whether fd is an open file or directory below the root. */
+static int below_root(int fd) {
+    char path[PATH_MAX];
+    return below(fd, path) != NULL;
+}
+
+/* Whether syncs of fd are lied about. */
+static int lied_about(int fd) {
+    const char *lies = getenv("POWERCUT_LIES");
+    char path[PATH_MAX];
+    const char *part = below(fd, path);
+    return lies && part && strstr(part, lies);
 }
 
 /* Writes KEY of an inode into out; the mode goes to *mode. */
@@ -146,7 +163,7 @@ static int synced(int fd, const char *call) {
     }
     int result = real(fd);
     int error = errno;
-    if (!result && below_root(fd)) remember(fd);
+    if (!result && below_root(fd) && !lied_about(fd)) remember(fd);
     errno = error;
     return result;
 }
