@@ -20,6 +20,8 @@ fn a_request_in_progress_is_answered_and_nothing_is_left() {
         wait_until(SOON, "the request is being handled", || is_busy(&world)).unwrap();
         world.signal(signal).unwrap();
         wait_until(SOON, "nothing is accepted", || TcpStream::connect(gateway).is_err()).unwrap();
+        let health = world.admin("/healthz").unwrap();
+        assert_eq!((health.status, health.text().as_str()), (503, "stopping\n"));
         let counts = request.join().unwrap();
         assert_eq!(counts.ok(), 1, "SIG{signal}: {counts:?}");
         let status = world.wait().unwrap();

@@ -124,7 +124,9 @@ impl Running {
             limits: options.limits.clone(),
         };
         let started = Instant::now();
-        let sources = Sources { description, started, routes, worker: worker.clone(), registry };
+        let stopping = shutdown.finish.clone();
+        let worker_seen = worker.clone();
+        let sources = Sources { description, started, routes, worker: worker_seen, stopping, registry };
         roles::admin::start(
             into_async(listeners.admin)?,
             sources,

@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use types::arn::FunctionReference;
 use types::body::{self, Body};
 use types::function::Version;
@@ -33,6 +34,8 @@ pub(crate) struct Sources {
     pub started: Instant,
     pub routes: Table,
     pub worker: Worker,
+    /// Fires when the server begins to stop.
+    pub stopping: CancellationToken,
     pub registry: Registry,
 }
 
@@ -64,10 +67,10 @@ impl Admin {
         }
     }
 
-    /// 200 as long as new work is taken, so that a load balancer stops sending when the server drains.
+    /// 200 as long as new work is taken, so that a load balancer stops sending once the server stops.
     fn health(&self) -> Response<Body> {
-        if self.0.worker.status().draining {
-            return with(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned());
+        if self.0.stopping.is_cancelled() {
+            return with(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n".to_owned());
         }
         with(StatusCode::OK, TEXT, "ok\n".to_owned())
     }
