@@ -89,3 +89,64 @@ fn text(what: &str, text: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Layers, Listen, Process};
+
+    fn usual() -> Spec {
+        Spec {
+            hostname: "a".to_owned(),
+            mounts: Vec::new(),
+            tmp_bytes: 512 << 20,
+            process: Process {
+                argv: vec!["/bin/true".to_owned()],
+                environment: vec![("A".to_owned(), "b=c".to_owned())],
+                directory: "/".into(),
+            },
+            limits: Limits {
+                memory_bytes: 128 << 20,
+                cpu_millis: 1000,
+                cpu_weight: 100,
+                pids: 64,
+                open_files: 1024,
+            },
+            listen: Listen::Notify,
+            server_listener: None,
+            layers: Layers::ALL,
+        }
+    }
+
+    fn refusal(change: impl FnOnce(&mut Spec)) -> String {
+        let mut changed = usual();
+        change(&mut changed);
+        spec(&changed).unwrap_err()
+    }
+
+    #[test]
+    fn each_surprise_is_refused_by_name() {
+        assert_eq!(spec(&usual()), Ok(()));
+        assert_eq!(refusal(|spec| spec.process.argv.clear()), "process.argv is empty: name a program");
+        assert_eq!(
+            refusal(|spec| spec.process.argv = vec!["true".to_owned()]),
+            "process.argv[0] true: must be absolute"
+        );
+        let file = |target: &str| Mount::File { text: String::new(), target: target.into() };
+        assert_eq!(
+            refusal(|spec| spec.mounts = vec![file("/var/../etc")]),
+            "file target /var/../etc: must not contain `..`"
+        );
+        assert_eq!(
+            refusal(|spec| spec.mounts = vec![file("/")]),
+            "file target /: the root itself cannot be replaced"
+        );
+        assert!(
+            refusal(|spec| spec.process.environment = vec![("A=".to_owned(), String::new())])
+                .contains("equals")
+        );
+        assert!(refusal(|spec| spec.process.environment[0].1 = "\0".to_owned()).contains("zero byte"));
+        assert!(refusal(|spec| spec.limits.memory_bytes = 1).starts_with("limits.memory_bytes"));
+        assert!(refusal(|spec| spec.hostname = "h".repeat(65)).starts_with("hostname"));
+    }
+}

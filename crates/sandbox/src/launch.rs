@@ -138,10 +138,14 @@ pub fn run_if_broker() -> Option<ExitCode> {
 
 /// Starts a broker and waits until it serves. Call it before any thread and before [`crate::drop_privileges`].
 ///
+/// Raises this process's limit of open files as far as it may: each sandbox comes with a dozen sockets.
+///
 /// # Errors
 /// [`LaunchError`]: the option, or the step that this host refuses.
 pub fn launch(options: Options) -> Result<Launched, LaunchError> {
     check(&options)?;
+    crate::system::raise_open_files()
+        .map_err(|source| LaunchError::Spawn { step: "raise the limit of open files", source })?;
     let failed = |step| move |source| LaunchError::Spawn { step, source };
     let (socket, inner) = packet::pair().map_err(failed("make a socket pair"))?;
     let executable = sealed_copy().map_err(failed("copy the executable"))?;

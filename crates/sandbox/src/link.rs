@@ -263,6 +263,9 @@ impl Link {
                     return false;
                 }
             };
+            if received.cut {
+                tracing::error!("sockets into a sandbox were lost: raise the limit of open files");
+            }
             match serde_json::from_slice(buffer.get(..received.length).unwrap_or_default()) {
                 Ok(event) => self.act(event, received.descriptors),
                 Err(error) => {

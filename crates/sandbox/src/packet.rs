@@ -23,6 +23,8 @@ pub(crate) struct Received {
     pub(crate) length: usize,
     /// Descriptors that came along; all close at exec.
     pub(crate) descriptors: Vec<OwnedFd>,
+    /// Some did not fit below the limit of open files.
+    pub(crate) cut: bool,
 }
 
 /// A connected pair.
@@ -69,11 +71,8 @@ pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Receiv
             descriptors.extend(some);
         }
     }
-    if result.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "a packet was cut: too long, or no descriptor is free",
-        ));
+    if result.flags.contains(ReturnFlags::TRUNC) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet was longer than any may be"));
     }
-    Ok(Received { length: result.bytes, descriptors })
+    Ok(Received { length: result.bytes, descriptors, cut: result.flags.contains(ReturnFlags::CTRUNC) })
 }

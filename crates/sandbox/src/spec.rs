@@ -101,13 +101,14 @@ pub enum Listen {
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, printed by name")]
 pub struct Layers {
-    /// Own mount namespace with a composed read-only root. Off: the host's root.
+    /// Own mount namespace with a composed read-only root. Off: the host's root and `/tmp`; `mounts` and `tmp_bytes`
+    /// mean nothing.
     pub root: bool,
-    /// Own user namespace and an unprivileged id.
+    /// Own user namespace and an unprivileged id. Off: the program keeps the broker's ids, which may be root's.
     pub user: bool,
-    /// Own pid namespace with our init as pid 1.
+    /// Own pid namespace with our init as pid 1. Off: the init ends the descendants itself.
     pub pid: bool,
-    /// Own network namespace with nothing but loopback.
+    /// Own network namespace with nothing but loopback. Off: the host's network.
     pub network: bool,
     /// Own IPC namespace.
     pub ipc: bool,
@@ -115,9 +116,10 @@ pub struct Layers {
     pub uts: bool,
     /// Own cgroup namespace.
     pub cgroup: bool,
-    /// cgroup limits.
+    /// cgroup limits. Off: still a cgroup of its own, for freezing and accounts.
     pub limits: bool,
-    /// No capability in any set, and no way to gain one.
+    /// No capability in any set, and no way to gain one. Off: the program keeps those of the init, in its user
+    /// namespace, or with that layer off in the host's.
     pub capabilities: bool,
     /// The system call filter.
     pub seccomp: bool,

@@ -5,7 +5,7 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Resource, Rlimit};
 
 /// Namespaces and placement of a new process.
 #[derive(Debug, Clone, Copy, Default)]
@@ -303,6 +303,12 @@ pub(crate) fn become_user(uid: u32, gid: u32) -> io::Result<()> {
     checked(c_long::from(unsafe { libc::setresgid(gid, gid, gid) }))?;
     // SAFETY: integers only.
     checked(c_long::from(unsafe { libc::setresuid(uid, uid, uid) })).map(drop)
+}
+
+/// As many open files as this process may have.
+pub(crate) fn raise_open_files() -> io::Result<()> {
+    let most = rustix::process::getrlimit(Resource::Nofile).maximum;
+    Ok(rustix::process::setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?)
 }
 
 /// Whether the kernel knows an action of seccomp filters.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountPropagationFlags;
-use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use rustix::process::DumpableBehavior;
 
 use super::instance::State;
 use super::serve::Broker;
@@ -140,11 +140,13 @@ fn try_set_up(server: OwnedFd, configuration: Configuration) -> Result<(Broker, 
         outbox: std::collections::VecDeque::new(),
         blocked: false,
         next: 1,
-        quiet_at: Instant::now(),
+        // The first shell is the proof; the pool is filled when it is given.
+        quiet_at: Instant::now() + 2 * FIRST_SHELL,
         failures: 0,
         last_failure: None,
     };
     prove(&mut broker, &mut probe)?;
+    broker.quiet_at = Instant::now();
     Ok((broker, probe))
 }
 
@@ -194,9 +196,7 @@ fn separate() -> Result<(), Failure> {
         .at(|| "hide the broker's memory")?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).at(|| "adopt orphans")?;
     rustix::process::chdir("/").at(|| "change to /")?;
-    let files = rustix::process::getrlimit(Resource::Nofile);
-    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum })
-        .at(|| "raise the number of open files")
+    system::raise_open_files().at(|| "raise the limit of open files")
 }
 
 /// Own mounts: nothing that happens here is seen by the host, and all of it goes with the broker. Without the

@@ -12,6 +12,9 @@ use crate::handle::{Exit, Status, Usage};
 use crate::protocol::{Order, Outline, say};
 use crate::spec::Layers;
 
+/// Most addresses that are told of one sandbox: a hostile program may listen on thousands, for ever.
+const MOST_ADDRESSES: usize = 64;
+
 /// How far a sandbox is.
 #[derive(Debug)]
 pub(super) enum State {
@@ -55,8 +58,8 @@ pub(super) struct Instance {
     pub(super) group: Option<Group>,
     pub(super) network: Option<OwnedFd>,
     pub(super) listens: Option<Watched>,
-    /// What listened before the server knew of the sandbox.
-    pub(super) early: Vec<SocketAddr>,
+    /// The addresses listened on; the server is told of each once, and of so many only.
+    pub(super) addresses: Vec<SocketAddr>,
     pub(super) status: Option<Status>,
     pub(super) frozen: bool,
     /// What the shell had used before its start.
@@ -103,6 +106,15 @@ impl Instance {
             .map_err(|error| Failure::new("hand the spec to the shell", error.to_string()))?;
         self.state = State::Starting(pending.ticket);
         Ok(())
+    }
+
+    /// Keeps an address that is listened on. False: there is nothing new to tell.
+    pub(super) fn keep_address(&mut self, address: SocketAddr) -> bool {
+        let new = self.addresses.len() < MOST_ADDRESSES && !self.addresses.contains(&address);
+        if new {
+            self.addresses.push(address);
+        }
+        new
     }
 
     /// SIGTERM to the program; a frozen one could not act on it.

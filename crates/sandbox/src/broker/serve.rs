@@ -282,9 +282,9 @@ impl Broker {
                     v6: v6.len(),
                     listener: listener.is_some(),
                 };
-                let early = std::mem::take(&mut instance.early);
+                let addresses = instance.addresses.clone();
                 self.tell(&event, v4.into_iter().chain(v6).chain(listener).collect());
-                for address in early {
+                for address in addresses {
                     self.tell(&Event::Listening { sandbox: number, address }, Vec::new());
                 }
             }
@@ -316,10 +316,12 @@ impl Broker {
         let Some(listener) = &instance.listens else { return };
         match listen::answer(listener) {
             Ok(None) => {}
-            Ok(Some(address)) if matches!(instance.state, State::Running) => {
-                self.tell(&Event::Listening { sandbox: number, address }, Vec::new());
+            Ok(Some(address)) => {
+                // Before the start is told, the server does not know the sandbox.
+                if instance.keep_address(address) && matches!(instance.state, State::Running) {
+                    self.tell(&Event::Listening { sandbox: number, address }, Vec::new());
+                }
             }
-            Ok(Some(address)) => instance.early.push(address),
             Err(_) => instance.listens = None,
         }
     }

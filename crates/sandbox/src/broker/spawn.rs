@@ -134,7 +134,7 @@ impl Broker {
                     group,
                     network: None,
                     listens: None,
-                    early: Vec::new(),
+                    addresses: Vec::new(),
                     status: None,
                     frozen: false,
                     before: Usage::default(),

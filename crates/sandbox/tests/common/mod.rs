@@ -76,6 +76,11 @@ impl World {
 
     /// A world with this isolation and this many shells kept ready.
     pub fn with(isolation: Isolation, pool: usize) -> Self {
+        Self::before_threads(isolation, pool, || {})
+    }
+
+    /// The same, with something done after the launch of the broker and before the runtime's threads.
+    pub fn before_threads(isolation: Isolation, pool: usize, act: impl FnOnce()) -> Self {
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let name = format!("test-{}-{number}", std::process::id());
@@ -88,6 +93,7 @@ impl World {
         })
         .unwrap_or_else(|error| panic!("the broker does not start: {error}"));
         let broker = launched.broker_pid();
+        act();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let tasks = TaskTracker::new();

@@ -30,6 +30,8 @@ pub const CASES: &[Case] = &[
     ("orphans are reaped and end with the program", orphans),
     ("a frozen sandbox stands still until it is thawed", freeze),
     ("a frozen sandbox can be stopped", stop_frozen),
+    ("a start that nobody waits for leaves nothing", abandoned),
+    ("the server may give its privileges up while sandboxes start", without_privileges),
     ("50 starts in parallel", parallel),
     ("what a start costs, 50 ms apart", latency),
 ];
@@ -174,6 +176,44 @@ fn stop_frozen(world: &World) {
     sandbox.freeze();
     let exit = world.runtime.block_on(sandbox.stop(Duration::from_secs(20)));
     assert_eq!(exit.status, Status::Signaled(15));
+}
+
+fn abandoned(world: &World) {
+    world.runtime.block_on(async {
+        for micros in (0..6000).step_by(300) {
+            let spec = common::python("import time; time.sleep(600)", Layers::ALL);
+            let start = common::start(&world.handle, spec);
+            let _ = tokio::time::timeout(Duration::from_micros(micros), start).await;
+        }
+    });
+    let sleepers = || {
+        let groups = common::cgroups_with(&format!("lambent-{}/", world.name));
+        groups.iter().filter(|group| group.starts_with("/sys/fs/cgroup/pids")).count()
+    };
+    assert!(common::eventually(Duration::from_secs(10), || sleepers() <= 2), "only the pool is left");
+}
+
+const SERVER: &str = "--without-privileges";
+
+fn without_privileges(_: &World) {
+    let status = std::process::Command::new("/proc/self/exe").arg(SERVER).status().unwrap();
+    assert!(status.success());
+}
+
+/// The process behind [`without_privileges`]: a server as it should be.
+pub fn run_if_server() -> Option<std::process::ExitCode> {
+    if std::env::args().nth(1).as_deref() != Some(SERVER) {
+        return None;
+    }
+    let world =
+        World::before_threads(sandbox::Isolation::Namespaces, 2, || sandbox::drop_privileges().unwrap());
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap().trim().to_owned();
+    assert_eq!(u64::from_str_radix(&effective, 16).unwrap() & !(1 << 10), 0, "at most CAP_NET_BIND_SERVICE");
+    assert!(status.contains("NoNewPrivs:\t1"));
+    assert_eq!(world.python("print(1)", Layers::ALL).output, "1\n");
+    world.end();
+    Some(std::process::ExitCode::SUCCESS)
 }
 
 fn parallel(world: &World) {

@@ -12,8 +12,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Before anything else, as in every program that uses the crate.
-    if let Some(code) =
-        sandbox::run_if_broker().or_else(leftovers::run_if_server).or_else(reduced::run_if_nobody)
+    if let Some(code) = sandbox::run_if_broker()
+        .or_else(leftovers::run_if_server)
+        .or_else(reduced::run_if_nobody)
+        .or_else(life::run_if_server)
     {
         return code;
     }

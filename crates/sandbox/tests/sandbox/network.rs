@@ -20,6 +20,7 @@ pub const CASES: &[Case] = &[
     ("UNIX sockets listen as usual, and nobody is told", unix),
     ("a program that ends without listening gives no address", never),
     ("with ordinary listening nobody is told", ordinary),
+    ("a program that listens for ever fills no memory and no queue", flood),
     ("more connections than sockets came with the start", many),
     ("two sandboxes listen on the same port", same_port),
     ("a program reaches the server's listener", server_listener),
@@ -132,6 +133,19 @@ fn ordinary(world: &World) {
     let (sandbox, output) = world.start(spec).unwrap();
     assert_eq!(listening(world, &sandbox, None), None);
     assert_eq!(world.finish(&sandbox, output).output, "listens\n");
+}
+
+fn flood(world: &World) {
+    let script = "
+import socket
+for _ in range(3000):
+    s = socket.socket(); s.listen(); s.close()
+s = socket.socket(); s.bind(('127.0.0.1', 0))
+for _ in range(3000): s.listen()
+print('done')";
+    let (sandbox, output) = start(world, script);
+    assert_eq!(world.python("print(1)", Layers::ALL).output, "1\n", "others start beside it");
+    assert_eq!(world.finish(&sandbox, output).output, "done\n");
 }
 
 fn many(world: &World) {
