@@ -5,7 +5,7 @@
 mod fixture;
 
 use fixture::{SOON, host, world};
-use testkit::{World, wait_until};
+use testkit::{Load, World, wait_until};
 
 /// The application that every tutorial begins with.
 const TUTORIAL: &str = "\
@@ -153,6 +153,25 @@ fn a_second_deploy_changes_only_what_changed() {
     answers("two -");
     world.run(&["delete", "shop", "--yes"]).unwrap();
     assert_eq!(world.get(&host("shop"), "/").unwrap().status, 404);
+}
+
+/// Tags hold for every version at once, so who serves must never be a matter of a tag's timing.
+#[test]
+fn another_way_of_serving_fails_no_request() {
+    let world = world().start().unwrap();
+    let plain = TUTORIAL.split("if __name__").next().unwrap();
+    let shimmed = [("app.py", plain)];
+    let started = [("app.py", plain), ("Procfile", "web: gunicorn --bind 127.0.0.1:$PORT app:app\n")];
+    deploy(&world, "shop", &shimmed, &[]);
+    assert_eq!(body(&world, "shop", "/"), "Hello, World!");
+    let load = Load::start(world.ready().gateway, &host("shop"), "/", 2);
+    for options in [&[][..], &["--server", "shim"], &["--server", "own"], &[]] {
+        deploy(&world, "shop", &started, options);
+        let answered = load.answered();
+        wait_until(SOON, "load goes on", || load.answered() > answered + 10).unwrap();
+    }
+    let counts = load.stop();
+    assert_eq!(counts.failed(), 0, "{counts:?}");
 }
 
 #[test]

@@ -63,7 +63,8 @@ pub async fn publish(
     let mut late_tags = Tags::default();
     match existing {
         Some((function, tags)) => {
-            let (early, late) = Tags::between(tags, &wanted.tags).split();
+            let named_by_tag = wanted.settings.runtime.starts_with("provided");
+            let (early, late) = Tags::between(tags, &wanted.tags).split(named_by_tag);
             late_tags = late;
             publication.update(function, zip).await?;
             publication.tag(&function.function_arn, &early).await?;
@@ -176,15 +177,14 @@ impl Tags {
         }
     }
 
-    /// Tags hold for all versions at once. "Serves itself" fits the old version of an application as well
-    /// as the new one, so it is set before the alias moves; leaving it fits only the new one, so after.
-    fn split(mut self) -> (Self, Self) {
+    /// What is sent before the alias moves, and what after. Tags hold for all versions at once, and a
+    /// version whose handler names a file serves itself whatever they say. So "serves itself" is said only
+    /// once no application of the old kind is live, and taken back before one is live again; but it is said
+    /// first where only the tag tells such a program from one that speaks the Runtime API.
+    fn split(mut self, named_by_tag: bool) -> (Self, Self) {
         let mut late = Self::default();
-        if self.set.get(settings::SERVER).is_some_and(|server| server != "own") {
+        if !named_by_tag && self.set.get(settings::SERVER).is_some_and(|server| server == "own") {
             late.set.extend(self.set.remove_entry(settings::SERVER));
-        }
-        if let Some(at) = self.unset.iter().position(|tag| tag == settings::SERVER) {
-            late.unset.push(self.unset.swap_remove(at));
         }
         (self, late)
     }
@@ -199,13 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn only_differences_are_sent_and_leaving_the_own_server_comes_last() {
+    fn only_differences_are_sent_and_the_own_server_is_said_last() {
         let from = tags(&[("a", "1"), ("b", "2"), (settings::SERVER, "own")]);
-        let (early, late) = Tags::between(&from, &tags(&[("a", "1"), ("b", "3")])).split();
-        assert_eq!((early.set, early.unset), (tags(&[("b", "3")]), vec![]));
-        assert_eq!(late.unset, [settings::SERVER]);
-        let (early, late) = Tags::between(&tags(&[]), &tags(&[(settings::SERVER, "own")])).split();
-        assert_eq!(early.set.len(), 1);
+        let (early, late) = Tags::between(&from, &tags(&[("a", "1"), ("b", "3")])).split(false);
+        assert_eq!((early.set, early.unset), (tags(&[("b", "3")]), vec![settings::SERVER.to_owned()]));
         assert_eq!(late, Tags::default());
+        let own = || Tags::between(&tags(&[]), &tags(&[(settings::SERVER, "own")]));
+        assert_eq!(own().split(false), (Tags::default(), own()));
+        assert_eq!(own().split(true), (own(), Tags::default()));
     }
 }

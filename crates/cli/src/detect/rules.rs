@@ -134,8 +134,7 @@ fn own_server(folder: &Folder, found: &Found, kind: Kind, why: String) -> Result
         return Ok(with_start(folder, line, kind, why));
     }
     if found.runs_itself && !found.file.ends_with("__init__.py") && !found.file.contains('/') {
-        let handler = format!("{}.{}", found.module, found.name);
-        let mut plan = Plan::new(kind, Language::Python, handler, why);
+        let mut plan = Plan::new(kind, Language::Python, found.file.as_str(), why);
         plan.why.push(format!("{}: started as a program, it runs its own server", found.file));
         return Ok(plan);
     }

@@ -234,7 +234,7 @@ fn an_own_server_is_the_files_or_the_frameworks() {
     let runs =
         own("from flask import Flask\napp = Flask(__name__)\nif __name__ == '__main__':\n    app.run()\n")
             .unwrap();
-    assert_eq!((runs.handler.as_str(), runs.start, runs.server), ("app.app", None, Some(Server::Own)));
+    assert_eq!((runs.handler.as_str(), runs.start, runs.server), ("app.py", None, Some(Server::Own)));
     let flask = own(FLASK).unwrap();
     assert!(flask.start.unwrap().contains("-m flask --app app:app run"));
     let fastapi = own("from fastapi import FastAPI\napp = FastAPI()\n").unwrap();

@@ -58,7 +58,7 @@ pub(super) fn entry(
     layout: &Layout<'_>,
     isolation: Isolation,
 ) -> Result<Entry, Error> {
-    if version.settings.server == Some(Server::Own) {
+    if is_own(version) {
         return own(version, runtimes, layout, isolation);
     }
     match version.runtime {
@@ -164,6 +164,17 @@ fn own(
     let interpreter = Some(choice.interpreter.clone());
     let note = note(version.runtime, choice);
     Ok(Entry { protocol: Protocol::Own, argv, interpreter, language, note, frames })
+}
+
+/// Whether it is a program with a server of its own: by its tag, or because its handler names a file.
+///
+/// A file cannot be shimmed. And tags hold for every version at once: a version that is told by its handler
+/// stays what it is while a deploy moves the function from one way of serving to another.
+fn is_own(version: &Version) -> bool {
+    let handler = version.handler.as_str();
+    let is_file =
+        || version.runtime != Runtime::Provided && inside(handler) && version.code.join(handler).is_file();
+    version.settings.server == Some(Server::Own) || is_file()
 }
 
 fn named(version: &Version) -> Result<Named, Error> {
