@@ -5,7 +5,7 @@
 //! ```ignore
 //! mod common;
 //! fn main() -> std::process::ExitCode {
-//!     common::main(&[("reads nothing of the host", reads_nothing)])
+//!     common::main(&[("reads nothing of the host", reads_nothing)], &[])
 //! }
 //! fn reads_nothing(world: &common::World) {
 //!     let outcome = world.python("print(open('/etc/shadow').read())", Layers::ALL);
@@ -41,6 +41,9 @@ pub const PYTHON: &str = "/usr/bin/python3.11";
 
 /// One test: its name and what it does.
 pub type Case = (&'static str, fn(&World));
+
+/// One test that needs no namespaces.
+pub type Anywhere = (&'static str, fn());
 
 /// How a program ended, and everything it wrote.
 #[derive(Debug)]
@@ -248,39 +251,39 @@ pub fn cgroups_with(text: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Runs the cases, or is the broker. Arguments: parts of names to run; flags are ignored. A host without
-/// namespaces runs none and lists them by name.
-pub fn main(cases: &[Case]) -> ExitCode {
+/// Runs the tests. Arguments: parts of names to run; flags are ignored. Where the host refuses namespaces, `cases` are
+/// listed by name and not run; those in `anywhere` run on every host.
+pub fn main(cases: &[Case], anywhere: &[Anywhere]) -> ExitCode {
     if let Some(code) = sandbox::run_if_broker() {
         return code;
     }
-    let filters: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let chosen: Vec<&Case> = cases
-        .iter()
-        .filter(|(name, _)| filters.is_empty() || filters.iter().any(|part| name.contains(part.as_str())))
-        .collect();
-    if std::env::args().any(|word| word == "--list") {
-        for (name, _) in &chosen {
-            println!("{name}: test");
-        }
-        return ExitCode::SUCCESS;
-    }
-    if let Err(reason) = &sandbox::probe().namespaces {
-        for (name, _) in &chosen {
-            println!("test {name} ... not run: this host refuses namespaces ({reason})");
-        }
-        return ExitCode::SUCCESS;
-    }
-    let mut failed = Vec::new();
-    for (name, run) in &chosen {
+    let refusal = sandbox::probe().namespaces.err();
+    let (mut passed, mut left_out, mut failed) = (0, 0, Vec::new());
+    let mut judge = |name: &'static str, run: &dyn Fn()| {
         let begin = Instant::now();
-        let passed = catch_unwind(AssertUnwindSafe(|| run(&World::new()))).is_ok();
-        let word = if passed { "ok" } else { "FAILED" };
+        let verdict = catch_unwind(AssertUnwindSafe(run));
+        let word = if verdict.is_ok() { "ok" } else { "FAILED" };
         println!("test {name} ... {word} ({} ms)", begin.elapsed().as_millis());
-        if !passed {
-            failed.push(*name);
+        if verdict.is_ok() { passed += 1 } else { failed.push(name) }
+    };
+    for (name, run) in cases.iter().filter(|(name, _)| is_chosen(name)) {
+        match &refusal {
+            None => judge(name, &|| run(&World::new())),
+            Some(reason) => {
+                left_out += 1;
+                println!("test {name} ... not run: this host refuses namespaces ({reason})");
+            }
         }
     }
-    println!("\n{} passed; {} failed: {failed:?}", chosen.len() - failed.len(), failed.len());
+    for (name, run) in anywhere.iter().filter(|(name, _)| is_chosen(name)) {
+        judge(name, run);
+    }
+    println!("\n{passed} passed; {left_out} not run; {} failed: {failed:?}", failed.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whether the arguments name this test, or none.
+fn is_chosen(name: &str) -> bool {
+    let mut parts = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    parts.peek().is_none() || parts.any(|part| name.contains(&part))
 }

@@ -19,5 +19,6 @@ fn main() -> ExitCode {
     {
         return code;
     }
-    common::main(&[life::CASES, limits::CASES, network::CASES, leftovers::CASES, reduced::CASES].concat())
+    let cases = [life::CASES, limits::CASES, network::CASES, leftovers::CASES, reduced::CASES].concat();
+    common::main(&cases, reduced::ANYWHERE)
 }

@@ -11,17 +11,19 @@ use sandbox::Isolation;
 use sandbox::handle::{Channels, Status};
 use sandbox::spec::Layers;
 
-use crate::common::{self, Case, World};
+use crate::common::{self, Anywhere, Case, World};
 
-pub const CASES: &[Case] = &[
+pub const ANYWHERE: &[Anywhere] = &[
     ("the reduced mode runs a program, finds its port and reports its end", process),
     ("in the reduced mode the descendants end, too", process_descendants),
-    ("without the host's rights both modes work, and the broker says what it lacks", unprivileged),
 ];
+
+pub const CASES: &[Case] =
+    &[("without the host's rights both modes work, and the broker says what it lacks", unprivileged)];
 
 const NOBODY: &str = "--as-nobody";
 
-fn process(_: &World) {
+fn process() {
     let world = World::with(Isolation::Process, 1);
     let script = "
 import socket, sys
@@ -38,7 +40,7 @@ c, a = s.accept(); c.sendall(b'hello'); c.close(); sys.exit(5)";
     assert_eq!(world.finish(&sandbox, output).exit.status, Status::Exited(5));
 }
 
-fn process_descendants(_: &World) {
+fn process_descendants() {
     let world = World::with(Isolation::Process, 0);
     // Children in sessions of their own, as daemons are.
     let script = "
@@ -80,8 +82,8 @@ pub fn run_if_nobody() -> Option<ExitCode> {
     if std::env::args().nth(1).as_deref() != Some(NOBODY) {
         return None;
     }
-    process(&World::with(Isolation::Process, 1));
-    process_descendants(&World::with(Isolation::Process, 0));
+    process();
+    process_descendants();
     let found = sandbox::probe();
     if let Err(reason) = found.namespaces {
         println!("    not run: rootless namespaces, which this host refuses ({reason})");
