@@ -2,171 +2,18 @@
 //! environment and limits. Pure but for looking at the files of the host and of the code.
 //!
 //! [`program`] decides what is started, [`environment`] what it finds in its environment, [`root`] what
-//! its file system is composed of.
+//! its file system is composed of; [`composer`] puts them together.
 
+mod composer;
 mod environment;
 mod program;
 mod root;
 
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::{Path, PathBuf};
-
-use sandbox::spec::{Layers, Limits, Listen, Process, Spec};
-use types::function::Version;
-use types::limits::MIB;
-
+pub use composer::Isolation;
+pub(crate) use composer::{Composer, Composition, Identity};
 pub(crate) use program::Protocol;
 
-use crate::runtimes::Runtimes;
-use crate::shim;
-
-/// Memory that goes with one whole CPU, as on Lambda.
-const MIB_PER_CPU: u32 = 1769;
-const PIDS: u32 = 1024;
-const OPEN_FILES: u32 = 4096;
-/// The port of the Runtime API inside, as on Lambda.
-const RUNTIME_API_PORT: u16 = 9001;
-/// The port an own server is asked to listen on, unless the user's environment has another.
-pub(crate) const DEFAULT_PORT: u16 = 8080;
-
-/// How instances are kept apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isolation {
-    /// A sandbox of their own.
-    Namespaces,
-    /// The reduced mode: a process of their own and an address of their own.
-    Process,
-}
-
-/// Composes specs.
-#[derive(Debug)]
-pub(crate) struct Composer {
-    pub isolation: Isolation,
-    pub runtimes: Runtimes,
-    pub shim: shim::Installed,
-}
-
-/// What is particular to one instance.
-#[derive(Debug, Clone)]
-pub(crate) struct Identity {
-    /// Unique; the last part of the log stream's name.
-    pub id: String,
-    /// The log stream.
-    pub stream: String,
-    /// The address it is to use, where instances share the host's network.
-    pub address: Option<Ipv4Addr>,
-    /// The port it is asked to listen on, where instances share the host's network.
-    pub port: Option<u16>,
-}
-
-/// A spec and how the program in it is spoken to.
-#[derive(Debug)]
-pub(crate) struct Composition {
-    pub spec: Spec,
-    pub protocol: Protocol,
-    /// Whether the program is, or is started by, our shim: it gets a descriptor for frames.
-    pub frames: bool,
-    /// The port an own server is asked to listen on.
-    pub port: u16,
-    /// What is to be said about the choice of the interpreter.
-    pub note: Option<String>,
-}
-
-/// Paths as the program sees them.
-#[derive(Debug)]
-struct Layout<'a> {
-    /// The code: `/var/task`.
-    task: &'a Path,
-    /// The shims: `/var/runtime`.
-    runtime: &'a Path,
-}
-
-/// Why nothing can be started; the function's own doing, or a runtime that this machine lacks.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct Error {
-    pub message: String,
-    pub suggestion: String,
-}
-
-// === impl Composer ===
-
-impl Composer {
-    /// Everything the broker needs for one instance of `version`.
-    ///
-    /// # Errors
-    /// [`Error`] when the handler names nothing that can be started here.
-    pub fn compose(&self, version: &Version, identity: &Identity) -> Result<Composition, Error> {
-        let layout = self.layout(version);
-        let entry = program::entry(version, &self.runtimes, &layout, self.isolation)?;
-        let port = environment::port(version, identity);
-        let runtime_api =
-            SocketAddrV4::new(identity.address.unwrap_or(Ipv4Addr::LOCALHOST), RUNTIME_API_PORT);
-        let environment = environment::compose(&environment::Inputs {
-            version,
-            identity,
-            entry: &entry,
-            layout: &layout,
-            port,
-            runtime_api,
-        });
-        let isolated = self.isolation == Isolation::Namespaces;
-        let spec = Spec {
-            hostname: format!("lambent-{}", identity.id.get(..12).unwrap_or(&identity.id)),
-            mounts: if isolated { root::mounts(version, &self.shim, &entry) } else { Vec::new() },
-            tmp_bytes: u64::from(version.tmp_mib) * MIB,
-            process: Process { argv: entry.argv.clone(), environment, directory: layout.task.to_owned() },
-            limits: limits(version),
-            listen: if entry.protocol == Protocol::Own { Listen::Notify } else { Listen::Ordinary },
-            server_listener: (entry.protocol == Protocol::RuntimeApi).then_some(runtime_api),
-            layers: if isolated { Layers::ALL } else { Layers::PROCESS },
-        };
-        Ok(Composition { spec, protocol: entry.protocol, frames: entry.frames, port, note: entry.note })
-    }
-
-    fn layout<'a>(&'a self, version: &'a Version) -> Layout<'a> {
-        match self.isolation {
-            Isolation::Namespaces => {
-                Layout { task: Path::new("/var/task"), runtime: Path::new("/var/runtime") }
-            }
-            Isolation::Process => Layout { task: &version.code, runtime: &self.shim.directory },
-        }
-    }
-}
-
-// === impl Identity ===
-
-impl Identity {
-    /// A name for a new instance of `version`.
-    pub fn new(version: &Version, now: jiff::Timestamp) -> Self {
-        let id = types::request_id::RequestId::new().to_string().replace('-', "");
-        let day = now.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y/%m/%d");
-        let stream = format!("{day}/[{}]{id}", version.version);
-        Self { id, stream, address: None, port: None }
-    }
-
-    /// Stands for any instance, where a spec is only shown.
-    pub fn example(version: &Version) -> Self {
-        let stream = format!("YYYY/MM/DD/[{}]INSTANCE", version.version);
-        Self { id: "INSTANCE".to_owned(), stream, address: None, port: None }
-    }
-}
-
-fn limits(version: &Version) -> Limits {
-    let memory = version.memory_mib;
-    Limits {
-        memory_bytes: u64::from(memory) * MIB,
-        cpu_millis: memory.div_ceil(MIB_PER_CPU).max(1).saturating_mul(1000),
-        cpu_weight: (memory.saturating_mul(100) / MIB_PER_CPU).clamp(1, 10_000),
-        pids: PIDS,
-        open_files: OPEN_FILES,
-    }
-}
-
-/// The paths among these that this host has.
-fn existing(paths: &[&str]) -> Vec<PathBuf> {
-    paths.iter().map(PathBuf::from).filter(|path| path.exists()).collect()
-}
+use composer::{DEFAULT_PORT, Error, Layout};
 
 #[cfg(test)]
 mod tests;

@@ -46,7 +46,7 @@ pub(super) fn mounts(version: &Version, shim: &shim::Installed, entry: &Entry) -
     {
         mounts.push(read_only(&interpreter.prefix, &interpreter.prefix));
     }
-    mounts.extend(super::existing(ETC).iter().filter_map(|path| same(path)));
+    mounts.extend(ETC.iter().filter_map(|path| same(Path::new(path))));
     let files = [
         ("/etc/passwd", PASSWD),
         ("/etc/group", GROUP),

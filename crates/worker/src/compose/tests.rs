@@ -1,12 +1,17 @@
 //! What a version becomes: entries, environments, mounts.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
 
-use types::function::Runtime;
+use sandbox::spec::Listen;
+use types::function::{Runtime, Version};
+use types::limits::MIB;
 use types::settings::Server;
 
-use super::*;
-use crate::runtimes::Interpreter;
+use super::{Composer, Composition, Error, Identity, Isolation, Protocol};
+use crate::runtimes::{Interpreter, Runtimes};
+use crate::shim;
 use crate::testing::{self, World};
 
 fn composer(isolation: Isolation) -> Composer {

@@ -22,6 +22,7 @@ use types::invocation::Refusal;
 
 use super::lease::Lease;
 use super::life;
+use super::member::{Member, milliseconds};
 use super::node::Node;
 use crate::instance::Instance;
 use crate::metrics::Handles;
@@ -53,18 +54,6 @@ struct Waiting {
     reply: oneshot::Sender<Result<Lease, Refused>>,
     revision: Revision,
     arrived: Duration,
-}
-
-/// An instance, from the moment it is wanted.
-struct Member {
-    version: Option<Arc<Version>>,
-    instance: Option<Arc<Instance>>,
-    retire: CancellationToken,
-    began: Duration,
-    since: Duration,
-    requests: u64,
-    busy: u32,
-    retiring: bool,
 }
 
 /// Why a request got no instance.
@@ -462,45 +451,6 @@ impl Inner {
     }
 }
 
-// === impl Member ===
-
-impl Member {
-    fn new(now: Duration) -> Self {
-        Self {
-            version: None,
-            instance: None,
-            retire: CancellationToken::new(),
-            began: now,
-            since: now,
-            requests: 0,
-            busy: 0,
-            retiring: false,
-        }
-    }
-
-    fn status(&self, now: Duration) -> Option<status::Instance> {
-        let version = self.version.as_ref()?;
-        let instance = self.instance.as_ref();
-        let state = match instance {
-            _ if self.retiring => status::State::Retiring,
-            None => status::State::Starting,
-            Some(_) if self.busy > 0 => status::State::Busy,
-            Some(_) => status::State::Idle,
-        };
-        let idle = (state == status::State::Idle).then(|| milliseconds(now.saturating_sub(self.since)));
-        Some(status::Instance {
-            id: instance.map(|instance| instance.id.clone()).unwrap_or_default(),
-            sandbox: instance.map(|instance| instance.tree.id()).unwrap_or_default(),
-            version: version.version.clone(),
-            state,
-            protocol: instance.map(|instance| instance.protocol.name()).unwrap_or_default().to_owned(),
-            age_ms: milliseconds(now.saturating_sub(self.began)),
-            idle_ms: idle,
-            requests: self.requests,
-        })
-    }
-}
-
 // === impl Leaving ===
 
 impl Drop for Leaving<'_> {
@@ -528,8 +478,4 @@ fn policy(node: &Node, version: &Version) -> Policy {
         queue: version.settings.queue,
         reserved: version.reserved_concurrency,
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    duration.as_millis().try_into().unwrap_or(u64::MAX)
 }

@@ -6,6 +6,7 @@
 mod function;
 mod lease;
 mod life;
+mod member;
 mod node;
 
 pub(crate) use function::{Refused, revision};
