@@ -1,8 +1,9 @@
 //! Instances of functions, leased to requests.
 //!
 //! [`node`] is what all functions share, [`function`] one function's requests and instances, driven by the
-//! pure `autoscaler`; [`life`] is the task of one instance; a [`lease`] is a request's hold on one.
+//! pure `autoscaler` ([`actions`] does what it decides); [`life`] is the task of one instance; a [`lease`] is a request's hold on one.
 
+mod actions;
 mod function;
 mod lease;
 mod life;
