@@ -22,8 +22,6 @@ pub struct LogQuery {
     pub function: String,
     /// Milliseconds since the epoch, inclusive.
     pub start_ms: Option<i64>,
-    /// A CloudWatch filter pattern.
-    pub pattern: Option<String>,
 }
 
 // === impl Logs ===
@@ -33,20 +31,20 @@ impl Logs {
         Self { endpoint }
     }
 
-    /// `FilterLogEvents`, all pages, oldest first. A function that never wrote has no lines.
-    pub async fn events(&self, query: &LogQuery) -> Result<Vec<LogEvent>, Error> {
-        let mut events = Vec::new();
+    /// `FilterLogEvents`, oldest first; each page is handed over as it comes, as a log may be long. A
+    /// function that never wrote has no lines.
+    pub async fn events(&self, query: &LogQuery, mut take: impl FnMut(Vec<LogEvent>)) -> Result<(), Error> {
         let mut token: Option<String> = None;
         loop {
             let page = match self.page(query, token.as_deref()).await {
                 Ok(page) => page,
-                Err(error) if error.is_not_found() => return Ok(events),
+                Err(error) if error.is_not_found() => return Ok(()),
                 Err(error) => return Err(error),
             };
-            events.extend(page.events);
+            take(page.events);
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
-                return Ok(events);
+                return Ok(());
             }
         }
     }
@@ -55,7 +53,6 @@ impl Logs {
         let mut body = json!({ "logGroupName": format!("/aws/lambda/{}", query.function) });
         if let Some(members) = body.as_object_mut() {
             members.extend(query.start_ms.map(|start| ("startTime".to_owned(), start.into())));
-            members.extend(query.pattern.clone().map(|text| ("filterPattern".to_owned(), text.into())));
             members.extend(token.map(|token| ("nextToken".to_owned(), token.into())));
         }
         self.call("FilterLogEvents", &body).await

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use serde_json::Value;
 use types::arn;
 use types::settings::{self, Server, Settings};
 
@@ -89,8 +90,7 @@ pub async fn run(
     printer: Printer,
 ) -> anyhow::Result<ExitStatus> {
     let overrides = arguments.overrides()?;
-    let root = &arguments.directory;
-    let walk = package::walk(root)?;
+    let walk = package::walk(&arguments.directory)?;
     let name = arguments.function_name()?;
     let plan = detect(&walk.folder, &arguments.request())?;
     say_plan(&plan, &walk, &arguments, printer);
@@ -98,11 +98,11 @@ pub async fn run(
         return dry_run(&name, &plan, printer);
     }
     let runtimes = worker::runtimes::discover();
+    let choose = |existing: Option<&str>| {
+        choose(&runtimes, &walk.folder, plan.language, arguments.runtime.as_deref(), existing)
+    };
     // Before the server is asked: a wrong binary in the folder is wrong whatever the server says.
-    let asked = arguments.runtime.as_deref();
-    let first = choose(&runtimes, &walk.folder, plan.language, asked, None)?;
-    let mut package = Package { entries: walk.sources.clone() };
-    package::check(&package, &target(&first))?;
+    package::check(&Package { entries: walk.sources.clone() }, &target(&choose(None)?))?;
 
     let existing = server.lambda.find_function(&name).await?;
     let tags = match &existing {
@@ -110,19 +110,17 @@ pub async fn run(
         None => BTreeMap::new(),
     };
     let existing = existing.as_ref().map(|function| (function, &tags));
-    let runtime = existing.map(|(function, _)| function.runtime.as_str());
-    let chosen = choose(&runtimes, &walk.folder, plan.language, asked, runtime)?;
-    if let Some(why) = &chosen.why {
-        printer.step("runtime", why);
-    }
-    fill(&mut package, &plan, &walk, &chosen, &arguments, printer)?;
-    package::check(&package, &target(&chosen))?;
-    let zip = package.zip()?;
-    printer.step("packaged", format_args!("{} files, {} zip", zip.files, Bytes(zip.bytes.len() as u64)));
+    let chosen = choose(existing.map(|(function, _)| function.runtime.as_str()))?;
+    let zip = zip(&plan, &walk, &chosen, &arguments, printer)?;
 
     let wanted = Wanted::new(&name, &chosen.identifier, &plan.handler, plan.server, &overrides, existing);
     let deployed = publish(&server.lambda, &wanted, &zip, existing).await?;
-    report(&deployed, &wanted, &plan, &zip, existing.map(|(function, _)| function), printer)?;
+    report(&deployed, &wanted, existing.map(|(function, _)| function), printer);
+    if printer.is_json() {
+        printer.document(&document(&deployed, &wanted, &plan, &zip)?)?;
+    } else {
+        printer.data(&deployed.url)?;
+    }
     Ok(ExitStatus::Success)
 }
 
@@ -175,6 +173,25 @@ impl DeployArguments {
         });
         Cache::new(directory)
     }
+}
+
+/// The whole package: the folder and what is added to it, checked.
+fn zip(
+    plan: &Plan,
+    walk: &Walk,
+    chosen: &Chosen,
+    arguments: &DeployArguments,
+    printer: Printer,
+) -> anyhow::Result<Zip> {
+    if let Some(why) = &chosen.why {
+        printer.step("runtime", why);
+    }
+    let mut package = Package { entries: walk.sources.clone() };
+    fill(&mut package, plan, walk, chosen, arguments, printer)?;
+    package::check(&package, &target(chosen))?;
+    let zip = package.zip()?;
+    printer.step("packaged", format_args!("{} files, {} zip", zip.files, Bytes(zip.bytes.len() as u64)));
+    Ok(zip)
 }
 
 /// Adds to the package what is not in the folder: dependencies, the start script, compiled modules.
@@ -270,14 +287,7 @@ fn dry_run(name: &str, plan: &Plan, printer: Printer) -> anyhow::Result<ExitStat
     Ok(ExitStatus::Success)
 }
 
-fn report(
-    deployed: &Deployed,
-    wanted: &Wanted,
-    plan: &Plan,
-    zip: &Zip,
-    existing: Option<&FunctionConfiguration>,
-    printer: Printer,
-) -> anyhow::Result<()> {
+fn report(deployed: &Deployed, wanted: &Wanted, existing: Option<&FunctionConfiguration>, printer: Printer) {
     let version = &deployed.version;
     match (deployed.change, &deployed.previous) {
         (Change::Created, _) => printer.step("created", format_args!("{} version {version}", deployed.name)),
@@ -303,17 +313,15 @@ fn report(
     if kept > 0 {
         printer.step("kept", format_args!("{kept} of the last deploy's environment variables"));
     }
-    if printer.is_json() {
-        let mut document = serde_json::to_value(deployed)?;
-        if let Some(members) = document.as_object_mut() {
-            members.insert("found".to_owned(), plan.why.clone().into());
-            members.insert("runtime".to_owned(), settings.runtime.clone().into());
-            members.insert("handler".to_owned(), settings.handler.clone().into());
-            members.insert("code_sha256".to_owned(), zip.sha256.clone().into());
-        }
-        printer.document(&document)?;
-        return Ok(());
+}
+
+fn document(deployed: &Deployed, wanted: &Wanted, plan: &Plan, zip: &Zip) -> serde_json::Result<Value> {
+    let mut document = serde_json::to_value(deployed)?;
+    if let Some(members) = document.as_object_mut() {
+        members.insert("found".to_owned(), plan.why.clone().into());
+        members.insert("runtime".to_owned(), wanted.settings.runtime.clone().into());
+        members.insert("handler".to_owned(), wanted.settings.handler.clone().into());
+        members.insert("code_sha256".to_owned(), zip.sha256.clone().into());
     }
-    printer.data(&deployed.url)?;
-    Ok(())
+    Ok(document)
 }

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use types::arn;
 
 use super::ExitStatus;
-use crate::api::{self, LogEvent, LogQuery};
+use crate::api::{self, LogEvent, LogQuery, Logs};
 use crate::printer::Printer;
 
 /// How often `--follow` asks for more. The API has no way to be told.
@@ -45,44 +45,30 @@ pub async fn run(
     printer: Printer,
 ) -> anyhow::Result<ExitStatus> {
     arn::check_name(&arguments.name)?;
-    let now = Timestamp::now().as_millisecond();
-    let since = arguments.since.and_then(|since| i64::try_from(since.as_millis()).ok());
-    let mut query = LogQuery {
-        function: arguments.name.clone(),
-        start_ms: since.map(|since| now.saturating_sub(since)),
-        pattern: None,
-    };
-    let mut requests = Requests::default();
-    let mut events = server.logs.events(&query).await?;
+    let mut reader = Reader::new(arguments);
+    let events = reader.read(&server.logs, Some(arguments.lines)).await?;
     if events.is_empty() && !arguments.follow {
         // No line and no function look alike to the log service.
         server.lambda.function(&arguments.name, None).await?;
     }
-    let mut seen: HashSet<String> = HashSet::new();
-    let mut first = true;
+    print(&events, printer)?;
+    if !arguments.follow {
+        return Ok(ExitStatus::Success);
+    }
     loop {
-        let newest = events.last().map(|event| event.timestamp);
-        events.retain(|event| seen.insert(event.event_id.clone()));
-        if let Some(id) = &arguments.request {
-            events.retain(|event| requests.is_of(event, id));
-        }
-        let skipped = if first { events.len().saturating_sub(arguments.lines) } else { 0 };
-        for event in events.iter().skip(skipped) {
-            print(event, printer)?;
-        }
-        if !arguments.follow {
-            return Ok(ExitStatus::Success);
-        }
-        first = false;
-        if let Some(newest) = newest {
-            query.start_ms = Some(newest.saturating_sub(OVERLAP_MS));
-        }
         tokio::time::sleep(POLL).await;
-        events = server.logs.events(&query).await?;
+        print(&reader.read(&server.logs, None).await?, printer)?;
     }
 }
 
-fn print(event: &LogEvent, printer: Printer) -> anyhow::Result<()> {
+fn print(events: &[LogEvent], printer: Printer) -> anyhow::Result<()> {
+    for event in events {
+        print_event(event, printer)?;
+    }
+    Ok(())
+}
+
+fn print_event(event: &LogEvent, printer: Printer) -> anyhow::Result<()> {
     if printer.is_json() {
         printer.data(serde_json::to_string(event)?)?;
         return Ok(());
@@ -95,10 +81,56 @@ fn print(event: &LogEvent, printer: Printer) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reads a log from where the last reading ended.
+#[derive(Debug)]
+struct Reader<'a> {
+    query: LogQuery,
+    request: Option<&'a str>,
+    requests: Requests,
+    /// Ids of what was read lately, which the next reading meets again.
+    seen: HashSet<String>,
+}
+
 /// Which request each stream is handling, by the platform's own lines: an instance handles one at a time.
 #[derive(Debug, Default)]
 struct Requests {
     current: HashMap<String, String>,
+}
+
+// === impl Reader ===
+
+impl<'a> Reader<'a> {
+    fn new(arguments: &'a LogsArguments) -> Self {
+        let now = Timestamp::now().as_millisecond();
+        let since = arguments.since.and_then(|since| i64::try_from(since.as_millis()).ok());
+        let start_ms = since.map(|since| now.saturating_sub(since));
+        let query = LogQuery { function: arguments.name.clone(), start_ms };
+        let request = arguments.request.as_deref();
+        Self { query, request, requests: Requests::default(), seen: HashSet::new() }
+    }
+
+    /// What is new; of that at most the last `keep` lines.
+    async fn read(&mut self, logs: &Logs, keep: Option<usize>) -> Result<Vec<LogEvent>, api::Error> {
+        let mut events: Vec<LogEvent> = Vec::new();
+        let mut met: Vec<(String, i64)> = Vec::new();
+        let Self { request, requests, seen, .. } = self;
+        let take = |mut page: Vec<LogEvent>| {
+            met.extend(page.iter().map(|event| (event.event_id.clone(), event.timestamp)));
+            let start = met.last().map_or(0, |(_, newest)| newest.saturating_sub(OVERLAP_MS));
+            met.retain(|(_, at)| *at >= start);
+            page.retain(|event| !seen.contains(&event.event_id));
+            page.retain(|event| request.is_none_or(|id| requests.is_of(event, id)));
+            events.append(&mut page);
+            let surplus = keep.map_or(0, |keep| events.len().saturating_sub(keep));
+            events.drain(..surplus);
+        };
+        logs.events(&self.query, take).await?;
+        if let Some((_, newest)) = met.last() {
+            self.query.start_ms = Some(newest.saturating_sub(OVERLAP_MS));
+            self.seen = met.into_iter().map(|(id, _)| id).collect();
+        }
+        Ok(events)
+    }
 }
 
 // === impl Requests ===

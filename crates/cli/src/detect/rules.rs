@@ -6,6 +6,10 @@ use super::plan::{Application, Kind, Language, Plan, Request};
 use super::python::{Found, Style};
 use super::{Error, Folder, command, explicit, node, packages, python};
 
+/// Files that say how an application is run elsewhere. They are not obeyed, and that is said.
+const UNREAD: &[&str] =
+    &["Dockerfile", "docker-compose.yml", "serverless.yml", "template.yaml", "template.yml"];
+
 /// What the folder is and how it is started.
 ///
 /// # Errors
@@ -16,6 +20,10 @@ pub fn detect(folder: &Folder, request: &Request) -> Result<Plan, Error> {
         refuse_server_of_handler(&plan, request)?;
     }
     infer_packages(folder, &mut plan);
+    let unread: Vec<&str> = UNREAD.iter().copied().filter(|file| folder.has(file)).collect();
+    if !unread.is_empty() {
+        plan.notes.push(format!("not read yet: {}", unread.join(", ")));
+    }
     Ok(plan)
 }
 

@@ -125,6 +125,9 @@ fn says_what_it_found() {
     let notes = plan(&[("app.py", FLASK)]).notes;
     assert_eq!(notes, ["no requirements.txt: app.py imports flask, so it is installed"]);
     assert!(plan(&[("app.py", FLASK), ("requirements.txt", "flask")]).extra_packages.is_empty());
+    let elsewhere =
+        plan(&[("app.py", FLASK), ("requirements.txt", ""), ("Dockerfile", ""), ("template.yaml", "")]);
+    assert_eq!(elsewhere.notes, ["not read yet: Dockerfile, template.yaml"]);
 }
 
 #[test]

@@ -20,8 +20,9 @@ const DIRECTORIES: &[&str] = &[
     "node_modules",
     "venv",
 ];
-/// Files that are never packaged. `.env` holds secrets and is given with `--env-file`.
-const FILES: &[&str] = &[".DS_Store", ".env", ".gitignore", ".lambentignore"];
+/// Files that are never packaged. `.env` holds secrets and is given with `--env-file`; the others hold
+/// secrets of package indexes, which only the installation needs.
+const FILES: &[&str] = &[".DS_Store", ".env", ".gitignore", ".lambentignore", ".netrc", ".npmrc", ".pypirc"];
 
 /// One pattern.
 #[derive(Debug, Clone)]

@@ -52,9 +52,8 @@ pub fn install(
     let installed = cache.entry("node", &key, again || is_local, |directory| {
         if is_local {
             copy_all(walk, directory)?;
-        } else {
-            copy_manifests(root, directory)?;
         }
+        copy_manifests(root, directory)?;
         let locked =
             ["package-lock.json", "npm-shrinkwrap.json"].iter().any(|file| root.join(file).is_file());
         let verb = if locked { "ci" } else { "install" };
