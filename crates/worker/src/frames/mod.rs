@@ -10,3 +10,6 @@ pub(crate) mod shim;
 
 pub(crate) use connection::Connection;
 pub(crate) use shim::Shim;
+
+#[cfg(test)]
+mod tests;
