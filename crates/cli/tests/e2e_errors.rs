@@ -5,8 +5,10 @@ mod fixture;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use fixture::{HELLO, create, deploy, host, invoke, world, zipped};
+use fixture::{HELLO, SmallDisk, create, deploy, host, invoke, not_run, world, zipped};
 use testkit::Response;
+
+const HANDLER: &str = "lambda_function.lambda_handler";
 
 #[test]
 fn a_zip_that_is_none_or_escapes_is_refused_and_leaves_no_function() {
@@ -18,6 +20,35 @@ fn a_zip_that_is_none_or_escapes_is_refused_and_leaves_no_function() {
         assert_eq!(refused.header("x-amzn-errortype"), Some("InvalidParameterValueException"));
         assert!(refused.text().contains(text), "{}", refused.text());
         assert_eq!(world.aws("GET", "/2015-03-31/functions/bad", "").unwrap().status, 404);
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_later_is_named_and_what_runs_goes_on() {
+    let Some(disk) = SmallDisk::mount("48m") else {
+        return not_run("a_disk_that_is_full_later_is_named", "mounting a small disk needs root");
+    };
+    let world = world().data_dir(&disk.path().join("data")).start().unwrap();
+    deploy(&world, "hello", HELLO, &[]);
+    assert_eq!(world.get(&host("hello"), "/").unwrap().status, 200);
+    let zip = zipped(&[("lambda_function.py", HELLO), ("weight.bin", &incompressible(8 * 1024 * 1024))]);
+    let refused = (0..8)
+        .map(|number| create(&world, &format!("heavy-{number}"), &with_comment(&zip, number), HANDLER))
+        .find(|answer| answer.status != 201)
+        .unwrap();
+    assert_eq!(
+        refused.header("x-amzn-errortype"),
+        Some("CodeStorageExceededException"),
+        "{}",
+        refused.text()
+    );
+    assert!(refused.text().to_lowercase().contains("no space left"), "{}", refused.text());
+    assert_eq!(world.get(&host("hello"), "/").unwrap().status, 200);
+    let listed = world.aws("GET", "/2015-03-31/functions", "").unwrap().text();
+    for number in 0..8 {
+        let name = format!("heavy-{number}");
+        let found = world.aws("GET", &format!("/2015-03-31/functions/{name}"), "").unwrap().status;
+        assert_eq!(found == 200, listed.contains(&name), "{name} is half there");
     }
 }
 
@@ -56,7 +87,7 @@ fn failures_of_a_handler_are_told_apart() {
 fn running_out_of_memory_names_the_limit() {
     let world = world().start().unwrap();
     if !world.has_namespaces() {
-        return fixture::not_run("running_out_of_memory_names_the_limit", "this host refuses namespaces");
+        return not_run("running_out_of_memory_names_the_limit", "this host refuses namespaces");
     }
     let code = "def lambda_handler(event, context):\n    return len(bytearray(300 * 1024 * 1024))\n";
     let zip = zipped(&[("lambda_function.py", code)]);
@@ -133,4 +164,25 @@ fn failed(answer: &Response, error: &str, text: &str) {
     let payload: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(payload["errorType"], error, "{payload}");
     assert!(payload["errorMessage"].as_str().unwrap_or_default().contains(text), "{payload}");
+}
+
+/// Text that deflate can do little with.
+fn incompressible(length: usize) -> String {
+    let mut state = 0x9e37_79b9_u32;
+    let letters = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        char::from(b' ' + u8::try_from(state % 95).unwrap())
+    });
+    letters.take(length).collect()
+}
+
+/// The same zip with other bytes: a comment at its end, so that it is stored once more.
+fn with_comment(zip: &str, number: u8) -> String {
+    let mut bytes = BASE64_STANDARD.decode(zip).unwrap();
+    let length = bytes.len();
+    bytes[length - 2..].copy_from_slice(&1_u16.to_le_bytes());
+    bytes.push(b'a' + number);
+    BASE64_STANDARD.encode(bytes)
 }

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use fixture::{not_run, world};
+use fixture::{SmallDisk, not_run, world};
 
 /// Where SQLite keeps `user_version` in a database file.
 const USER_VERSION: u64 = 60;
@@ -66,19 +66,10 @@ fn other_peoples_files_are_not_taken_over() {
 
 #[test]
 fn a_full_disk_is_named() {
-    let home = tempfile::tempdir().unwrap();
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=16k", "lambent-full"])
-        .arg(home.path())
-        .stderr(Stdio::null())
-        .status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        return not_run("a_full_disk_is_named", "mounting a small file system needs root");
-    }
-    let output = serve(&home.path().join("data"), &[]);
-    let unmounted = Command::new("umount").arg(home.path()).status().unwrap();
-    refused(&output, 74, &["no space left"]);
-    assert!(unmounted.success());
+    let Some(disk) = SmallDisk::mount("16k") else {
+        return not_run("a_full_disk_is_named", "mounting a small disk needs root");
+    };
+    refused(&serve(&disk.path().join("data"), &[]), 74, &["no space left"]);
 }
 
 #[test]

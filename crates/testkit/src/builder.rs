@@ -14,6 +14,7 @@ pub struct Builder {
     options: Vec<String>,
     environment: Vec<(String, String)>,
     layer: Option<Layer>,
+    data_dir: Option<PathBuf>,
     needs_namespaces: bool,
 }
 
@@ -26,6 +27,7 @@ impl Builder {
             options: Vec::new(),
             environment: Vec::new(),
             layer: None,
+            data_dir: None,
             needs_namespaces: false,
         }
     }
@@ -58,6 +60,13 @@ impl Builder {
         self
     }
 
+    /// Keeps the data somewhere else than in the world's own directory, for instance on a small disk.
+    #[must_use]
+    pub fn data_dir(mut self, directory: &Path) -> Self {
+        self.data_dir = Some(directory.to_owned());
+        self
+    }
+
     /// Refuses to start in the reduced mode, for tests of what only namespaces give.
     #[must_use]
     pub fn needs_namespaces(mut self) -> Self {
@@ -72,6 +81,9 @@ impl Builder {
     /// The server did not become ready; its words are in the error.
     pub fn start(self) -> Result<World> {
         let mut world = World::prepare(self.binary, self.options, self.environment, self.layer.as_ref())?;
+        if let Some(directory) = self.data_dir {
+            world.keep_data_in(directory);
+        }
         match world.try_start()? {
             Ok(()) => Ok(world),
             Err(Refused) if self.needs_namespaces => {

@@ -39,6 +39,7 @@ pub struct World {
     /// The data directory, where it is on a layer.
     disk: Option<Disk>,
     home: TempDir,
+    data: PathBuf,
     server: Option<Child>,
     last: Option<Ready>,
 }
@@ -77,7 +78,11 @@ impl World {
         fs::create_dir(home.path().join("apps"))?;
         let (data, shadow) = (home.path().join("data"), home.path().join("shadow"));
         let disk = layer.map(|layer| Disk::new(layer, &data, &shadow)).transpose()?;
-        Ok(Self { binary, options, environment, disk, home, server: None, last: None })
+        Ok(Self { binary, options, environment, disk, home, data, server: None, last: None })
+    }
+
+    pub(crate) fn keep_data_in(&mut self, directory: PathBuf) {
+        self.data = directory;
     }
 
     pub(crate) fn push_option(&mut self, option: &str) {
@@ -143,7 +148,7 @@ impl World {
     /// Where the server keeps its data.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        self.home.path().join("data")
+        self.data.clone()
     }
 
     /// Whether functions are kept apart by namespaces.
