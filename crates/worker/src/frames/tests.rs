@@ -14,15 +14,18 @@ use super::{Connection, Shim};
 use crate::answer::Answer;
 use crate::call::{EventCall, Fault, HttpCall};
 
-const READY: (Kind, u32, &str, &str) = (Kind::Ready, 0, r#"{"serves":"wsgi","found":"app"}"#, "");
+/// Kind, stream, head and body of a frame.
+type Said<'a> = (Kind, u32, &'a str, &'a str);
 
-fn frame((kind, stream, head, body): (Kind, u32, &str, &str)) -> Vec<u8> {
+const READY: Said<'static> = (Kind::Ready, 0, r#"{"serves":"wsgi","found":"app"}"#, "");
+
+fn frame((kind, stream, head, body): Said<'_>) -> Vec<u8> {
     let prefix = codec::prefix(kind, stream, head.len(), body.len()).unwrap();
     [&prefix[..], head.as_bytes(), body.as_bytes()].concat()
 }
 
 /// A shim that has said all this before it was asked anything; the peer has to live as long as it.
-async fn shim(frames: &[(Kind, u32, &str, &str)]) -> (Result<Shim, Fault>, UnixStream) {
+async fn shim(frames: &[Said<'_>]) -> (Result<Shim, Fault>, UnixStream) {
     let (connection, theirs) = Connection::pair().unwrap();
     let mut peer = UnixStream::from(theirs);
     for one in frames {
@@ -83,7 +86,7 @@ async fn an_answer_to_something_else_is_not_taken() {
 #[tokio::test]
 async fn an_http_answer_has_to_come_in_order() {
     let head = (Kind::Head, 1, r#"{"status":200,"headers":[["a","b"]]}"#, "x");
-    let cases: [(&[(Kind, u32, &str, &str)], &str); 6] = [
+    let cases: [(&[Said<'_>], &str); 6] = [
         (&[(Kind::Chunk, 1, "{}", "x")], "Chunk"),
         (&[(Kind::End, 1, "{}", "")], "End"),
         (&[head, head], "Head"),
