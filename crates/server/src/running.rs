@@ -23,7 +23,7 @@ use worker::shim::Installed;
 use crate::admin::{Description, Sources};
 use crate::drain::{Drained, Step, drain};
 use crate::error::Error;
-use crate::listeners::Listeners;
+use crate::listeners::{Addresses, Listeners};
 use crate::options::Options;
 use crate::roles;
 use crate::signals::Signals;
@@ -109,20 +109,7 @@ impl Running {
             shutdown.clone(),
             &connections,
         );
-        let description = Description {
-            version: env!("CARGO_PKG_VERSION"),
-            pid: std::process::id(),
-            broker_pid,
-            name: name.to_owned(),
-            isolation: options.isolation,
-            data_dir: store.directory().to_owned(),
-            ephemeral: options.ephemeral,
-            listen: addresses.api,
-            gateway: addresses.gateway,
-            admin: addresses.admin,
-            runtimes,
-            limits: options.limits.clone(),
-        };
+        let description = describe(options, addresses, &store, name, broker_pid, runtimes);
         let started = Instant::now();
         let stopping = shutdown.finish.clone();
         let worker_seen = worker.clone();
@@ -242,6 +229,30 @@ impl Drained for Running {
             Step::StopInstances => self.stop_instances(hurry).await,
             Step::RemoveSandboxes => self.remove_sandboxes().await,
         }
+    }
+}
+
+fn describe(
+    options: &Options,
+    addresses: Addresses,
+    store: &Store,
+    name: &str,
+    broker_pid: u32,
+    runtimes: Vec<String>,
+) -> Description {
+    Description {
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        broker_pid,
+        name: name.to_owned(),
+        isolation: options.isolation,
+        data_dir: store.directory().to_owned(),
+        ephemeral: options.ephemeral,
+        listen: addresses.api,
+        gateway: addresses.gateway,
+        admin: addresses.admin,
+        runtimes,
+        limits: options.limits.clone(),
     }
 }
 
