@@ -40,7 +40,7 @@ impl DataDirectory {
         let path = fs::canonicalize(path).map_err(io)?;
         check_ours(&path)?;
         let directory = Self::hold(path, Durability::Synced, None)?;
-        if made && let Some(parent) = directory.path.parent() {
+        for parent in directory.path.ancestors().skip(1).take(made) {
             // Not ours to write in, perhaps; then its name's durability is not ours either.
             let _ = durable::sync_directory(parent);
         }
@@ -106,13 +106,14 @@ impl Drop for DataDirectory {
     }
 }
 
-/// Makes the directory and its parents; `true` when it was not there.
-fn create(path: &Path) -> io::Result<bool> {
-    if path.is_dir() {
-        return Ok(false);
+/// Makes the directory and its parents; how many of them were not there.
+fn create(path: &Path) -> io::Result<usize> {
+    let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.is_dir();
+    let made = path.ancestors().take_while(missing).count();
+    if made > 0 {
+        fs::DirBuilder::new().mode(0o700).recursive(true).create(path)?;
     }
-    fs::DirBuilder::new().mode(0o700).recursive(true).create(path)?;
-    Ok(true)
+    Ok(made)
 }
 
 /// Refuses a directory that holds somebody else's files: a mistyped path must not be taken over.

@@ -38,15 +38,15 @@ impl Durability {
         }
     }
 
-    /// Writes `bytes` to `path` by way of `aside`, a name on the same file system.
+    /// Writes `bytes` to `path` by way of `aside`, a name on the same file system. The caller syncs the
+    /// directory, and those above it that may be new.
     pub(crate) fn write(self, aside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let written = self.write_aside(aside, bytes).and_then(|()| fs::rename(aside, path));
         if written.is_err() {
             // The first error is the one to report; a leftover goes with the next start.
             let _ = fs::remove_file(aside);
         }
-        written?;
-        path.parent().map_or(Ok(()), |parent| self.sync_directory(parent))
+        written
     }
 
     fn write_aside(self, aside: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -64,12 +64,11 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Makes a directory only its owner can enter, where there is none; `true` when it made one.
-pub(crate) fn private_directory(path: &Path) -> io::Result<bool> {
+/// Makes a directory only its owner can enter, where there is none.
+pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        result => result,
     }
 }
 

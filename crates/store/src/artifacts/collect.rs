@@ -11,8 +11,9 @@ use std::path::Path;
 
 use parking_lot::Mutex;
 
+use super::Error;
 use super::digest::Digest;
-use super::{Artifacts, Error, Shared};
+use super::keep::{Artifacts, Shared};
 use crate::durable;
 
 /// What a collect removed.

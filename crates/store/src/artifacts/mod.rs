@@ -11,28 +11,16 @@ mod collect;
 mod digest;
 mod error;
 mod exclusive;
+mod keep;
 mod links;
 mod plan;
 mod unpack;
 
 pub use collect::Collected;
 pub use error::Error;
+pub use keep::Artifacts;
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use types::limits::Limits;
-
-use self::collect::Recent;
-use self::digest::Digest;
-use self::exclusive::Exclusive;
-use self::plan::Plan;
-use crate::directory::DataDirectory;
-use crate::durable;
 
 /// A zip that is kept, and its measures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,176 +33,4 @@ pub struct Artifact {
     pub size: u64,
     /// Bytes of all its files.
     pub unpacked_size: u64,
-}
-
-/// Keeps artifacts.
-#[derive(Debug, Clone)]
-pub struct Artifacts(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    directory: Arc<DataDirectory>,
-    exclusive: Exclusive,
-    recent: Recent,
-}
-
-// === impl Artifacts ===
-
-impl Artifacts {
-    pub(crate) fn new(directory: Arc<DataDirectory>) -> Self {
-        Self(Arc::new(Shared { directory, exclusive: Exclusive::default(), recent: Recent::default() }))
-    }
-
-    /// Checks a zip, keeps it durably and unpacks it; a zip that is already kept costs only its digest.
-    ///
-    /// # Errors
-    /// [`Error`] with the entry or the limit that is the matter; nothing is kept then.
-    pub async fn put_zip(&self, bytes: Bytes, limits: &Limits) -> Result<Artifact, Error> {
-        let limits = limits.clone();
-        self.blocking(move |shared| shared.put_zip(&bytes, &limits)).await
-    }
-
-    /// The unpacked tree of an artifact, unpacked anew if it is missing.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`] where there is no such artifact, or what made unpacking impossible.
-    pub async fn path(&self, digest: &str) -> Result<PathBuf, Error> {
-        let digest = Digest::parse(digest)?;
-        self.blocking(move |shared| shared.path(&digest)).await
-    }
-
-    /// The zip of an artifact, as it was put.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`] where there is no such artifact, [`Error::Damaged`] where its bytes changed.
-    pub async fn zip(&self, digest: &str) -> Result<Bytes, Error> {
-        let digest = Digest::parse(digest)?;
-        self.blocking(move |shared| shared.zip(&digest)).await
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let shared = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&shared)).await.map_err(|_| Error::Stopped)?
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    fn put_zip(&self, bytes: &Bytes, limits: &Limits) -> Result<Artifact, Error> {
-        let size = bytes.len() as u64;
-        if size > limits.code_zip {
-            return Err(Error::ZipTooLarge { size, limit: limits.code_zip });
-        }
-        let plan = Plan::read(bytes, limits)?;
-        let digest = Digest::of(bytes);
-        let _turn = self.exclusive.enter(&digest);
-        self.recent.note(&digest);
-        if !self.code(&digest).is_dir() || !self.blob(&digest).is_file() {
-            self.keep(&digest, bytes, &plan)?;
-        }
-        Ok(Artifact {
-            sha256_base64: digest.base64(),
-            digest: digest.into_string(),
-            size,
-            unpacked_size: plan.unpacked_size(),
-        })
-    }
-
-    fn path(&self, digest: &Digest) -> Result<PathBuf, Error> {
-        let code = self.code(digest);
-        if code.is_dir() {
-            return Ok(code);
-        }
-        let _turn = self.exclusive.enter(digest);
-        if !code.is_dir() {
-            let bytes = self.zip(digest)?;
-            // It was within the limits of its day; those of today are not a reason to lose it.
-            let plan = Plan::read(
-                &bytes,
-                &Limits { code_entries: u64::MAX, code_unzipped: u64::MAX, ..Limits::default() },
-            )?;
-            self.install(digest, &bytes, &plan)?;
-        }
-        Ok(code)
-    }
-
-    fn zip(&self, digest: &Digest) -> Result<Bytes, Error> {
-        let bytes = match fs::read(self.blob(digest)) {
-            Ok(bytes) => Bytes::from(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::Unknown { digest: digest.to_string() });
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if Digest::of(&bytes) == *digest {
-            Ok(bytes)
-        } else {
-            Err(Error::Damaged { digest: digest.to_string() })
-        }
-    }
-
-    /// Unpacks first: a zip that turns out to be bad while it is read is never kept.
-    fn keep(&self, digest: &Digest, bytes: &Bytes, plan: &Plan) -> Result<(), Error> {
-        let aside = self.unpack_aside(bytes, plan)?;
-        let kept = self.keep_blob(digest, bytes).and_then(|()| self.move_in(&aside, digest));
-        if kept.is_err() {
-            // The first error is the one to report; the next start clears what is left aside.
-            let _ = durable::remove_tree(&aside);
-        }
-        kept
-    }
-
-    fn install(&self, digest: &Digest, bytes: &Bytes, plan: &Plan) -> Result<(), Error> {
-        let aside = self.unpack_aside(bytes, plan)?;
-        self.move_in(&aside, digest)
-    }
-
-    fn unpack_aside(&self, bytes: &Bytes, plan: &Plan) -> Result<PathBuf, Error> {
-        let aside = self.directory.aside();
-        let unpacked = unpack::unpack(bytes, plan, &aside)
-            .and_then(|()| unpack::sync(plan, &aside, self.directory.durability));
-        match unpacked {
-            Ok(()) => Ok(aside),
-            Err(error) => {
-                let _ = durable::remove_tree(&aside);
-                Err(error)
-            }
-        }
-    }
-
-    fn keep_blob(&self, digest: &Digest, bytes: &Bytes) -> Result<(), Error> {
-        let blob = self.blob(digest);
-        if blob.is_file() {
-            return Ok(());
-        }
-        if let Some(fan) = blob.parent()
-            && durable::private_directory(fan)?
-            && let Some(blobs) = fan.parent()
-        {
-            self.directory.durability.sync_directory(blobs)?;
-        }
-        Ok(self.directory.durability.write(&self.directory.aside(), &blob, bytes)?)
-    }
-
-    fn move_in(&self, aside: &Path, digest: &Digest) -> Result<(), Error> {
-        let code = self.code(digest);
-        if code.is_dir() {
-            return Ok(durable::remove_tree(aside)?);
-        }
-        fs::set_permissions(aside, Permissions::from_mode(0o755))?;
-        fs::rename(aside, &code)?;
-        Ok(self.directory.durability.sync_directory(&self.directory.path().join("code"))?)
-    }
-
-    fn blob(&self, digest: &Digest) -> PathBuf {
-        self.directory.path().join("blobs").join(digest.fan()).join(digest.as_str())
-    }
-
-    fn code(&self, digest: &Digest) -> PathBuf {
-        self.directory.path().join("code").join(digest.as_str())
-    }
 }

@@ -49,7 +49,7 @@ pub(crate) fn unpack(bytes: &Bytes, plan: &Plan, root: &Path) -> Result<(), Erro
     for (path, target) in &plan.links {
         symlink(target, root.join(path))?;
     }
-    Ok(())
+    Ok(fs::set_permissions(root, Permissions::from_mode(0o755))?)
 }
 
 /// Makes a written tree durable: files, then the directories that name them.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::thread;
 
 use bytes::Bytes;
 use store::logs::EventQuery;
@@ -19,6 +20,8 @@ use crate::zips;
 pub const LOG_LINES: usize = 4_000;
 /// What an error is said with.
 const FAILED: &str = "failed: ";
+/// What follows the last thing shown.
+pub const SHOWN: &str = "that is all";
 const ROUNDS: usize = 30;
 /// Writers at once, so that commits share a transaction.
 const WRITERS: usize = 4;
@@ -87,6 +90,28 @@ pub fn commit_until_an_error(directory: &Path) {
     });
 }
 
+/// Opens a store, removes what nobody refers to, says what is there, and stays.
+pub fn show_for_ever(directory: &Path) {
+    let store = open(directory);
+    let left = runtime().block_on(async {
+        let left = store.records().list("left", "").await.unwrap();
+        let live = left.iter().map(|record| digest_of(&record.value)).collect();
+        store.artifacts().collect(&live).await.unwrap();
+        left
+    });
+    for record in left {
+        say(format_args!("{} {}", record.key, digest_of(&record.value)));
+    }
+    say(SHOWN);
+    loop {
+        thread::park();
+    }
+}
+
+fn digest_of(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).split(' ').next().unwrap().to_owned()
+}
+
 fn log_line(number: usize) -> Line {
     Line {
         function: "f".to_owned(),
@@ -152,13 +177,8 @@ pub fn check(directory: &Path, acknowledged: &BTreeMap<String, String>) {
         let left = store.records().list("left", "").await.unwrap();
         let right = store.records().list("right", "").await.unwrap();
         assert_eq!(left, right, "half a commit is there");
-        let there: BTreeMap<String, String> = left
-            .into_iter()
-            .map(|record| {
-                let value = String::from_utf8(record.value.to_vec()).unwrap();
-                (record.key, value.split(' ').next().unwrap().to_owned())
-            })
-            .collect();
+        let there: BTreeMap<String, String> =
+            left.into_iter().map(|record| (record.key, digest_of(&record.value))).collect();
         for (key, digest) in acknowledged {
             assert_eq!(there.get(key), Some(digest), "acknowledged commit {key} is lost");
         }

@@ -14,8 +14,14 @@ use testkit::powercut::{Disk, Layer, Luck};
 
 use crate::child::{Player, role, say};
 use crate::crash::{
-    LOG_LINES, acknowledged, check, commit_for_ever, commit_until_an_error, log_until_done, until_the_error,
+    LOG_LINES, SHOWN, acknowledged, check, commit_for_ever, commit_until_an_error, log_until_done,
+    show_for_ever, until_the_error,
 };
+
+/// Below directories that have to be made, whose names a power cut takes as well.
+const DATA: &str = "var/lib/data";
+/// Makes a process show what is there instead of adding to it.
+const SHOW: &str = "LAMBENT_STORE_TEST_SHOW";
 
 static LAYER: LazyLock<Layer> =
     LazyLock::new(|| Layer::compile(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap());
@@ -101,7 +107,7 @@ fn control_with_sync_nothing_is_lost() {
 #[test]
 fn nothing_acknowledged_is_lost_when_the_power_goes() {
     if let Some(root) = role() {
-        return commit_for_ever(&root.join("data"));
+        return commit_for_ever(&root.join(DATA));
     }
     let world = World::new();
     let mut said = Vec::new();
@@ -116,7 +122,7 @@ fn nothing_acknowledged_is_lost_when_the_power_goes() {
             2 => Luck::Chance(round as u64),
             _ => Luck::Everything,
         });
-        check(&world.root().join("data"), &acknowledged(&said));
+        check(&world.root().join(DATA), &acknowledged(&said));
         world.disk.settle().unwrap();
     }
 }
@@ -124,7 +130,7 @@ fn nothing_acknowledged_is_lost_when_the_power_goes() {
 #[test]
 fn a_full_disk_is_named_and_loses_nothing() {
     if let Some(root) = role() {
-        return commit_until_an_error(&root.join("data"));
+        return commit_until_an_error(&root.join(DATA));
     }
     // Enough to open it; then the room ends in the middle of things.
     for room in ["600000", "700000", "900000"] {
@@ -134,14 +140,14 @@ fn a_full_disk_is_named_and_loses_nothing() {
         let (acks, error) = until_the_error(player);
         assert!(error.starts_with("no space left"), "with room for {room}: {error}");
         assert!(room < "900000" || !acks.is_empty(), "nothing fitted into {room}");
-        check(&world.root().join("data"), &acks);
+        check(&world.root().join(DATA), &acks);
     }
 }
 
 #[test]
 fn a_disk_that_is_full_from_the_start_is_named() {
     if let Some(root) = role() {
-        return commit_until_an_error(&root.join("data"));
+        return commit_until_an_error(&root.join(DATA));
     }
     let world = World::new();
     let limits = [("POWERCUT_ROOM", "10")];
@@ -153,7 +159,7 @@ fn a_disk_that_is_full_from_the_start_is_named() {
 #[test]
 fn a_disk_that_cannot_sync_is_named_and_loses_nothing() {
     if let Some(root) = role() {
-        return commit_until_an_error(&root.join("data"));
+        return commit_until_an_error(&root.join(DATA));
     }
     let mut commits = 0;
     for syncs in (1..80).step_by(6) {
@@ -165,16 +171,44 @@ fn a_disk_that_cannot_sync_is_named_and_loses_nothing() {
         assert!(error.contains("disk"), "after {syncs} syncs: {error}");
         commits += acks.len();
         world.cut_power(Luck::Nothing);
-        check(&world.root().join("data"), &acks);
+        check(&world.root().join(DATA), &acks);
     }
     assert!(commits > 20, "only {commits} commits were made");
+}
+
+/// What a start finds may be a commit that was written and not yet synced: once shown, and once acted on by
+/// removing what nobody refers to, it must not change any more.
+#[test]
+fn what_is_shown_after_a_kill_is_durable() {
+    if let Some(root) = role() {
+        return match std::env::var_os(SHOW) {
+            Some(_) => show_for_ever(&root.join(DATA)),
+            None => commit_until_an_error(&root.join(DATA)),
+        };
+    }
+    let test = "power::what_is_shown_after_a_kill_is_durable";
+    let mut unacknowledged = 0;
+    for syncs in (40..80).step_by(5) {
+        let world = World::new();
+        // The last commit is written, but its sync fails.
+        let limit = syncs.to_string();
+        let (acks, _) = until_the_error(world.play(test, &[("POWERCUT_SYNCS", &limit)]));
+        let mut player = world.play(test, &[(SHOW, "1")]);
+        let mut shown: Vec<String> =
+            std::iter::from_fn(|| player.next()).take_while(|said| said != SHOWN).collect();
+        shown.extend(player.kill());
+        unacknowledged += shown.len() - acks.len();
+        world.cut_power(Luck::Nothing);
+        check(&world.root().join(DATA), &acknowledged(&shown));
+    }
+    assert!(unacknowledged > 0, "no commit was left unsynced");
 }
 
 /// Lines go on being taken, and are counted, while there is no room for them.
 #[test]
 fn logs_on_a_full_disk_do_not_stop_who_writes_them() {
     if let Some(root) = role() {
-        return log_until_done(&root.join("data"));
+        return log_until_done(&root.join(DATA));
     }
     let world = World::new();
     let limits = [("POWERCUT_ROOM", "2000000")];
