@@ -114,7 +114,7 @@ fn try_set_up(server: OwnedFd, configuration: Configuration) -> Result<(Broker, 
         }
         Isolation::Process => Err("not used without namespaces".to_owned()),
     };
-    let mut probe = Probe {
+    let mut found = Probe {
         namespaces: Ok(()),
         rootless,
         limits: tree.as_ref().map(Tree::describe).map_err(Clone::clone),
@@ -122,9 +122,26 @@ fn try_set_up(server: OwnedFd, configuration: Configuration) -> Result<(Broker, 
         listen_notify: probe::listen_notify(),
         landlock: probe::landlock(),
     };
+    let resources = Resources { rootless, filters, tree, template: template.ok() };
+    let mut broker = assemble(server, configuration, resources)?;
+    prove(&mut broker, &mut found)?;
+    broker.quiet_at = Instant::now();
+    Ok((broker, found))
+}
+
+/// What was found out and made before there is a broker.
+struct Resources {
+    rootless: bool,
+    filters: Vec<filter::Program>,
+    tree: Result<Tree, String>,
+    template: Option<Template>,
+}
+
+fn assemble(server: OwnedFd, configuration: Configuration, resources: Resources) -> Result<Broker, Failure> {
+    let Resources { rootless, filters, tree, template } = resources;
     let watch = Watch::new().at(|| "make an epoll set")?;
     let children = system::signal_descriptor(&[libc::SIGCHLD]).at(|| "watch children")?;
-    let mut broker = Broker {
+    Ok(Broker {
         server: watch.add(server, 0, Kind::Server).at(|| "watch the server")?,
         children: watch.add(children, 0, Kind::Children).at(|| "watch children")?,
         watch,
@@ -132,7 +149,7 @@ fn try_set_up(server: OwnedFd, configuration: Configuration) -> Result<(Broker, 
         home: open_home().at(|| "open the network namespace")?,
         rootless,
         tree,
-        template: template.ok(),
+        template,
         filters,
         instances: std::collections::BTreeMap::new(),
         idle: std::collections::VecDeque::new(),
@@ -144,10 +161,7 @@ fn try_set_up(server: OwnedFd, configuration: Configuration) -> Result<(Broker, 
         quiet_at: Instant::now() + 2 * FIRST_SHELL,
         failures: 0,
         last_failure: None,
-    };
-    prove(&mut broker, &mut probe)?;
-    broker.quiet_at = Instant::now();
-    Ok((broker, probe))
+    })
 }
 
 /// Makes one shell and waits for it: whether sandboxes work here is found by doing. Without loop devices it tries
@@ -190,6 +204,7 @@ fn first_shell(broker: &mut Broker) -> Result<(), Failure> {
 /// Leaves the server's session, and inherits nothing by accident.
 fn separate() -> Result<(), Failure> {
     let _ = rustix::process::setsid();
+    rustix::thread::set_name(c"lambent-broker").at(|| "take a name")?;
     system::close_on_exec_from(0).at(|| "close descriptors at exec")?;
     system::mask_signals(Some(&NOT_OURS)).at(|| "block signals")?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)

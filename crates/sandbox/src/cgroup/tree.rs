@@ -166,8 +166,8 @@ impl Tree {
     }
 }
 
-/// Kills and removes every group of brokers with this name, or only those of the one with this prefix. May wait for the dying, at most two seconds. What cannot
-/// be removed stays for the next sweep.
+/// Kills and removes every group of brokers with this name, or only those of the one with this prefix. May wait for
+/// the dying, at most two seconds. What cannot be removed stays for the next sweep.
 pub(crate) fn sweep(name: &str, prefix: Option<u32>) {
     let Ok(own) = Places::own() else { return };
     let base = own.below(&tree_name(name));

@@ -24,6 +24,7 @@ pub(super) fn supervise(control: &OwnedFd, program: Pid, layers: Layers) -> Resu
     if !layers.pid {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).at(|| "adopt orphans")?;
     }
+    rustix::thread::set_name(c"lambent-init").at(|| "take a name")?;
     privileges::keep_kill_only().at(|| "give capabilities up")?;
     system::mask_signals(Some(&[libc::SIGCHLD])).at(|| "block SIGCHLD")?;
     let children = system::signal_descriptor(&[libc::SIGCHLD]).at(|| "watch children")?;

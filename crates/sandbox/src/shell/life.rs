@@ -77,6 +77,7 @@ fn live(seed: &Seed<'_>) -> i32 {
 
 fn try_live(seed: &Seed<'_>) -> Result<(), Failure> {
     keep_only(seed)?;
+    rustix::thread::set_name(c"lambent-shell").at(|| "take a name")?;
     if seed.layers.pid {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
             .at(|| "ask to die with the broker")?;

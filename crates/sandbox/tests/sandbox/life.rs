@@ -32,6 +32,7 @@ pub const CASES: &[Case] = &[
     ("a frozen sandbox can be stopped", stop_frozen),
     ("a start that nobody waits for leaves nothing", abandoned),
     ("the server may give its privileges up while sandboxes start", without_privileges),
+    ("Node and the JVM run behind every layer", other_runtimes),
     ("50 starts in parallel", parallel),
     ("what a start costs, 50 ms apart", latency),
 ];
@@ -214,6 +215,37 @@ pub fn run_if_server() -> Option<std::process::ExitCode> {
     assert_eq!(world.python("print(1)", Layers::ALL).output, "1\n");
     world.end();
     Some(std::process::ExitCode::SUCCESS)
+}
+
+fn other_runtimes(world: &World) {
+    let worker = "
+const { Worker } = require('worker_threads'), http = require('http'), fs = require('fs');
+const server = http.createServer((q, r) => r.end('served')).listen(8080, async () => {
+  fs.writeFileSync('/tmp/file', await (await fetch('http://127.0.0.1:8080/')).text());
+  new Worker(\"require('worker_threads').parentPort.postMessage(6 * 7)\", { eval: true })
+    .on('message', n => { console.log(n, fs.readFileSync('/tmp/file', 'utf8')); process.exit(); });
+});";
+    let runs = [
+        (vec!["/usr/bin/node", "-e", worker], "42 served\n"),
+        (vec!["/usr/bin/java", "-Xmx128m", "-version"], "openjdk version"),
+    ];
+    for (argv, expected) in runs {
+        if !std::path::Path::new(argv[0]).exists() {
+            println!("    not run: {} is not installed", argv[0]);
+            continue;
+        }
+        let mut spec = common::spec(&argv, Layers::ALL);
+        spec.limits.memory_bytes = 1 << 30;
+        let configuration = "/etc/java-17-openjdk";
+        for path in [configuration, "/etc/alternatives"] {
+            if std::path::Path::new(path).exists() {
+                spec.mounts.push(Mount::ReadOnly { source: path.into(), target: path.into() });
+            }
+        }
+        let outcome = world.run(spec);
+        assert!(outcome.output.starts_with(expected), "{outcome:?}");
+        assert_eq!(outcome.exit.status, Status::Exited(0), "{outcome:?}");
+    }
 }
 
 fn parallel(world: &World) {
