@@ -14,6 +14,7 @@ use crate::common::{self, Case, World};
 
 pub const CASES: &[Case] = &[
     ("nothing is left of a sandbox that has ended", after_exit),
+    ("a hundred sandboxes leave no descriptor in server and broker", descriptors),
     ("nothing is left when the last handle is dropped", after_drop),
     ("nothing is left when the broker is killed, and the server is told", after_broker_killed),
     ("nothing is left when the server is killed", after_server_killed),
@@ -31,6 +32,23 @@ fn after_exit(world: &World) {
     world.finish(&sandbox, output);
     assert!(common::eventually(SOON, || common::cgroups_with(&id).is_empty()));
     assert!(common::eventually(SOON, || loops(world.directory.path()) <= 2), "only the pool's are left");
+}
+
+fn descriptors(world: &World) {
+    let open = |pid: u32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let run = |times: usize| {
+        for _ in 0..times {
+            world.run(common::spec(&["/usr/bin/true"], Layers::ALL));
+        }
+    };
+    run(5);
+    let pool_is_full = || loops(world.directory.path()) == 2;
+    assert!(common::eventually(SOON, pool_is_full));
+    let (server, broker) = (open(std::process::id()), open(world.broker));
+    run(100);
+    assert!(common::eventually(SOON, pool_is_full));
+    assert!(common::eventually(SOON, || open(world.broker) <= broker), "{} of {broker}", open(world.broker));
+    assert!(common::eventually(SOON, || open(std::process::id()) <= server));
 }
 
 fn after_drop(world: &World) {
