@@ -15,7 +15,7 @@ pub use client::Endpoint;
 pub use error::{Error, ServiceError};
 pub use lambda::{FunctionSettings, Invocation, Lambda, NewFunction};
 pub use logs::{LogQuery, Logs};
-pub use shapes::{FunctionConfiguration, LogEvent};
+pub use shapes::{AliasConfiguration, FunctionConfiguration, LogEvent};
 
 /// One server's interfaces.
 #[derive(Debug, Clone)]

@@ -1,10 +1,14 @@
 //! `lambent describe`: everything known about one function, or its isolation policy.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use types::arn::LATEST;
 
 use super::ExitStatus;
-use crate::api;
+use crate::api::{self, AliasConfiguration, FunctionConfiguration};
 use crate::deploy::{LIVE, address};
 use crate::printer::Printer;
 
@@ -21,6 +25,19 @@ pub struct DescribeArguments {
     show_env: bool,
 }
 
+/// Everything about a function.
+#[derive(Debug, Serialize)]
+struct Description {
+    configuration: FunctionConfiguration,
+    tags: BTreeMap<String, String>,
+    aliases: Vec<AliasConfiguration>,
+    /// Published versions.
+    versions: Vec<String>,
+    urls: Vec<String>,
+    /// What the server's worker holds of it.
+    running: Option<Value>,
+}
+
 /// Runs the command.
 pub async fn run(
     arguments: &DescribeArguments,
@@ -33,57 +50,72 @@ pub async fn run(
         printer.document(&server.admin.isolation(name).await?)?;
         return Ok(ExitStatus::Success);
     }
-    let tags = server.lambda.tags(&function.function_arn).await?;
-    let aliases = server.lambda.aliases(name).await?;
-    let versions = server.lambda.versions(name).await?;
-    let urls = server.lambda.urls(name).await?;
-    // The admin interface knows instances; without it the rest still stands.
-    let running = server.admin.function(name).await.ok();
-    let running = running.and_then(|mut running| running.get_mut("worker").map(Value::take));
+    let description = Description::gather(function, server).await?;
     if printer.is_json() {
-        let versions: Vec<&str> = versions.iter().map(|version| version.version.as_str()).collect();
-        printer.document(&json!({
-            "configuration": function, "tags": tags, "aliases": aliases, "versions": versions,
-            "urls": urls, "running": running,
-        }))?;
-        return Ok(ExitStatus::Success);
-    }
-    let line = |name: &str, value: String| printer.data(format_args!("{name:<12} {value}"));
-    line("name", function.function_name.clone())?;
-    line("arn", function.function_arn.clone())?;
-    line("runtime", function.runtime.clone())?;
-    line("handler", function.handler.clone())?;
-    line("memory", format!("{} MiB", function.memory_size))?;
-    line("timeout", format!("{} s", function.timeout))?;
-    line("modified", function.last_modified.clone())?;
-    line("code", format!("{} bytes, sha256 {}", function.code_size, function.code_sha256))?;
-    let live = aliases.iter().find(|alias| alias.name == LIVE).map(|alias| alias.function_version.clone());
-    line("live", live.unwrap_or_else(|| "-".to_owned()))?;
-    let numbers: Vec<&str> = versions
-        .iter()
-        .map(|version| version.version.as_str())
-        .filter(|version| *version != "$LATEST")
-        .collect();
-    line("versions", numbers.join(", "))?;
-    for url in &urls {
-        line("url", address::web_address(name, url))?;
-        line("", url.clone())?;
-    }
-    for (tag, value) in &tags {
-        line("tag", format!("{tag} = {value}"))?;
-    }
-    for (variable, value) in &function.environment.variables {
-        let value = if arguments.show_env { value.as_str() } else { "(hidden: --show-env)" };
-        line("env", format!("{variable} = {value}"))?;
-    }
-    if let Some(running) = running.as_ref().filter(|running| running.is_object()) {
-        let count = |key: &str| running.get(key).and_then(Value::as_array).map_or(0, Vec::len);
-        line("instances", count("instances").to_string())?;
-        if let Some(failure) = running.get("last_failure").filter(|failure| failure.is_object()) {
-            let part = |key: &str| failure.get(key).and_then(Value::as_str).unwrap_or_default();
-            line("last failure", format!("{}: {}", part("error_type"), part("message")))?;
-            line("", part("suggestion").to_owned())?;
+        printer.document(&description)?;
+    } else {
+        for (label, text) in description.lines(arguments.show_env) {
+            printer.data(format_args!("{label:<12} {text}"))?;
         }
     }
     Ok(ExitStatus::Success)
+}
+
+// === impl Description ===
+
+impl Description {
+    async fn gather(function: FunctionConfiguration, server: &api::Server) -> Result<Self, api::Error> {
+        let name = function.function_name.as_str();
+        let lambda = &server.lambda;
+        let versions = lambda.versions(name).await?.into_iter().map(|version| version.version);
+        // The admin interface knows instances; without it the rest still stands.
+        let running = server.admin.function(name).await.ok();
+        Ok(Self {
+            tags: lambda.tags(&function.function_arn).await?,
+            aliases: lambda.aliases(name).await?,
+            versions: versions.filter(|version| version != LATEST).collect(),
+            urls: lambda.urls(name).await?,
+            running: running.and_then(|mut running| running.get_mut("worker").map(Value::take)),
+            configuration: function,
+        })
+    }
+
+    fn lines(&self, show_env: bool) -> Vec<(&'static str, String)> {
+        let function = &self.configuration;
+        let live = self.aliases.iter().find(|alias| alias.name == LIVE);
+        let mut lines = vec![
+            ("name", function.function_name.clone()),
+            ("arn", function.function_arn.clone()),
+            ("runtime", function.runtime.clone()),
+            ("handler", function.handler.clone()),
+            ("memory", format!("{} MiB", function.memory_size)),
+            ("timeout", format!("{} s", function.timeout)),
+            ("modified", function.last_modified.clone()),
+            ("code", format!("{} bytes, sha256 {}", function.code_size, function.code_sha256)),
+            ("live", live.map_or_else(|| "-".to_owned(), |alias| alias.function_version.clone())),
+            ("versions", self.versions.join(", ")),
+        ];
+        for url in &self.urls {
+            lines.push(("url", address::web_address(&function.function_name, url)));
+            lines.push(("", url.clone()));
+        }
+        lines.extend(self.tags.iter().map(|(tag, value)| ("tag", format!("{tag} = {value}"))));
+        lines.extend(function.environment.variables.iter().map(|(variable, value)| {
+            let value = if show_env { value.as_str() } else { "(hidden: --show-env)" };
+            ("env", format!("{variable} = {value}"))
+        }));
+        lines.extend(self.running.as_ref().map(running_lines).unwrap_or_default());
+        lines
+    }
+}
+
+fn running_lines(running: &Value) -> Vec<(&'static str, String)> {
+    let instances = running.get("instances").and_then(Value::as_array).map_or(0, Vec::len);
+    let mut lines = vec![("instances", instances.to_string())];
+    if let Some(failure) = running.get("last_failure").filter(|failure| failure.is_object()) {
+        let part = |key: &str| failure.get(key).and_then(Value::as_str).unwrap_or_default();
+        lines.push(("last failure", format!("{}: {}", part("error_type"), part("message"))));
+        lines.push(("", part("suggestion").to_owned()));
+    }
+    lines
 }

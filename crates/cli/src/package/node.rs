@@ -36,13 +36,7 @@ pub fn install(
     again: bool,
     printer: Printer,
 ) -> Result<Vec<(String, Source)>, Error> {
-    if tool::version("npm", &["--version"]).is_none() {
-        return Err(Error::ToolMissing {
-            tool: "npm",
-            what: "Node.js packages",
-            hint: "install it with your system's package npm".to_owned(),
-        });
-    }
+    need_npm()?;
     let is_local = refers_to_files(&walk.folder);
     let mut key = Key::default();
     key.add("1").add(node_version).add(std::env::consts::ARCH);
@@ -75,6 +69,17 @@ pub fn install(
     }
     let entries = everything(&modules)?;
     Ok(entries.into_iter().map(|(path, source)| (format!("node_modules/{path}"), source)).collect())
+}
+
+fn need_npm() -> Result<(), Error> {
+    match tool::version("npm", &["--version"]) {
+        Some(_) => Ok(()),
+        None => Err(Error::ToolMissing {
+            tool: "npm",
+            what: "Node.js packages",
+            hint: "install it with your system's package npm".to_owned(),
+        }),
+    }
 }
 
 /// Whether a dependency is a path in the folder, so that manifests alone do not decide the result.
