@@ -18,6 +18,7 @@ fn a_burst_reaches_its_cap_and_never_passes_it() {
     let watch = world.watch_instances();
     let counts = burst(world.ready().gateway, &host("sleeper"), "/", 500, 50);
     let seen = watch.stop();
+    assert!(!world.programs().is_empty(), "instances are seen from outside while they idle");
     assert_eq!((counts.total(), counts.failed()), (500, 0), "{counts:?}");
     if world.has_namespaces() {
         assert!(

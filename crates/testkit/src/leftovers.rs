@@ -37,6 +37,16 @@ impl Leftovers {
         }
     }
 
+    /// The processes among these that run something else than Lambent itself: what functions started.
+    pub(crate) fn programs(self, binary: &Path) -> Vec<(u32, String)> {
+        let ours = |pid: u32| {
+            let executable = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+            // The broker, its sweeper and every init run a sealed copy in memory.
+            executable == binary || executable.to_string_lossy().starts_with("/memfd:lambent-broker")
+        };
+        self.processes.into_iter().filter(|(pid, _)| !ours(*pid) && is_alive(*pid)).collect()
+    }
+
     /// Whether nothing was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -266,6 +266,12 @@ impl World {
         Leftovers::of(&[&directory, &self.ready().name])
     }
 
+    /// Processes that functions have started, wherever they are.
+    #[must_use]
+    pub fn programs(&self) -> Vec<(u32, String)> {
+        self.leftovers().programs(&self.binary)
+    }
+
     /// The sandboxes in which a program runs, from cgroups.
     #[must_use]
     pub fn instances(&self) -> usize {
