@@ -52,6 +52,7 @@ clients: build ## Official AWS clients against a real server
 
 reference: ## Write the generated reference pages anew
 	cargo run -q --locked -p xtask -- reference
+	LAMBENT_WRITE_REFERENCE=1 cargo test -q --locked -p lambent-cli --test reference
 
 soak: release ## Long runs: kill -9 rounds, redeploys and idle cycles under load
 	scripts/soak $(RELEASE)
