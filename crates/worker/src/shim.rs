@@ -1,9 +1,10 @@
 //! Our runtimes for Python and Node.js, embedded in the binary and written out once per data directory.
 //!
-//! Lifecycle: [`install`] at start makes `DIR/runtime/<digest>/` (in a temporary directory that is renamed,
-//! so that a half-written one is never used) and leaves it for the next start. It lies read-only at
-//! `/var/runtime` in every sandbox. Python's byte code is made here too: without it each start of an
-//! instance would compile the shim again.
+//! Lifecycle: [`install`] at start makes `DIR/runtime/<digest>/` and leaves it for the next start. It is
+//! written below `DIR/tmp`, synced and renamed: under its name it is complete, also after a power cut. It lies
+//! read-only at `/var/runtime` in every sandbox. Python's byte code is made here too: without it each start
+//! of an instance would compile the shim again. Python does not check it against the source, so it counts as
+//! made (`.compiled-3.*`) only once it is synced.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -44,32 +45,47 @@ pub struct Error {
 /// # Errors
 /// [`Error`] when the directory cannot be written.
 pub fn install(data_directory: &Path, runtimes: &Runtimes) -> Result<Installed, Error> {
-    let parent = data_directory.join("runtime");
-    let directory = parent.join(DIGEST);
-    let done = directory.join(".complete");
-    if !done.exists() {
-        let temporary = parent.join(format!(".{DIGEST}.{}", std::process::id()));
-        write(&temporary, &directory, &done).map_err(|source| Error { path: directory.clone(), source })?;
+    let directory = data_directory.join("runtime").join(DIGEST);
+    if !directory.exists() {
+        write(data_directory, &directory).map_err(|source| Error { path: directory.clone(), source })?;
     }
     compile(&directory, runtimes);
     Ok(Installed { directory })
 }
 
-fn write(temporary: &Path, directory: &Path, done: &Path) -> io::Result<()> {
+fn write(data_directory: &Path, directory: &Path) -> io::Result<()> {
+    let aside = data_directory.join("tmp").join(DIGEST);
+    if aside.exists() {
+        fs::remove_dir_all(&aside)?;
+    }
     for (name, content) in FILES {
-        let path = temporary.join(name);
+        let path = aside.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
         fs::write(&path, content)?;
     }
-    open_to_all(temporary)?;
-    if directory.exists() {
-        // Left by a start that was interrupted before it was complete.
-        fs::remove_dir_all(directory)?;
+    open_to_all(&aside)?;
+    sync(&aside)?;
+    if let Some(parent) = directory.parent() {
+        fs::create_dir_all(parent)?;
+        fs::rename(&aside, directory)?;
+        File::open(parent)?.sync_all()?;
     }
-    fs::rename(temporary, directory)?;
-    File::create(done)?.sync_all()
+    File::open(data_directory)?.sync_all()
+}
+
+/// Makes a tree durable: what is in it first, then the names.
+fn sync(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(directory)?.sync_all()
 }
 
 /// The programs inside run under another user, whatever the umask here is.
@@ -105,15 +121,31 @@ fn compile(directory: &Path, runtimes: &Runtimes) {
             .spawn();
         children.push((marker, child));
     }
+    if children.is_empty() {
+        return;
+    }
+    let mut compiled = Vec::new();
     for (marker, child) in children {
-        let compiled = child.and_then(|mut child| child.wait()).is_ok_and(|status| status.success());
-        if !compiled || File::create(&marker).is_err() {
+        if child.and_then(|mut child| child.wait()).is_ok_and(|status| status.success()) {
+            compiled.push(marker);
+        } else {
             tracing::debug!(marker = %marker.display(), "no byte code for the python runtime");
         }
     }
     if let Err(error) = open_to_all(directory) {
         tracing::warn!(%error, "cannot make the runtimes readable");
+    } else if let Err(error) = mark(directory, &compiled) {
+        tracing::debug!(%error, "the next start makes the byte code of the python runtime again");
     }
+}
+
+/// Marks byte code as made, once it is durable.
+fn mark(directory: &Path, markers: &[PathBuf]) -> io::Result<()> {
+    sync(&directory.join("python"))?;
+    for marker in markers {
+        File::create(marker)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -121,16 +153,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_once_and_repairs_what_was_interrupted() {
+    fn writes_once_and_leaves_out_what_was_interrupted() {
         let data = tempfile::tempdir().unwrap();
+        let aside = data.path().join("tmp").join(DIGEST);
+        fs::create_dir_all(&aside).unwrap();
+        fs::write(aside.join("half"), "written").unwrap();
         let installed = install(data.path(), &Runtimes::default()).unwrap();
         for (name, content) in FILES {
             assert_eq!(fs::read(installed.directory.join(name)).unwrap(), *content);
         }
-        fs::remove_file(installed.directory.join(".complete")).unwrap();
-        fs::write(installed.directory.join("half"), "written").unwrap();
+        assert!(!installed.directory.join("half").exists());
         let again = install(data.path(), &Runtimes::default()).unwrap();
         assert_eq!(again, installed);
-        assert!(!installed.directory.join("half").exists());
     }
 }
