@@ -197,11 +197,12 @@ fn a_functions_failure_is_told_with_its_log() {
     deploy(&world, "shop", &[("lambda_function.py", handler)], &[]);
     let failed = world.lambent(&["invoke", "shop", "--payload", r#"{"a":1}"#]).unwrap();
     assert_eq!(failed.status.code(), Some(1));
-    assert!(
-        failed.stdout.contains("KeyError") && failed.stderr.contains("lambent logs shop --request"),
-        "{}",
-        failed.stderr
-    );
+    assert!(failed.stdout.contains("KeyError"), "{}", failed.stdout);
+    for text in
+        ["failed (handler): KeyError", "| looking at {'a': 1}", "\nhint: ", "lambent logs shop --request"]
+    {
+        assert!(failed.stderr.contains(text), "{text}: {}", failed.stderr);
+    }
     let logs = || world.run(&["logs", "shop"]).unwrap();
     wait_until(SOON, "the log line", || logs().contains("looking at {'a': 1}")).unwrap();
     assert!(world.run(&["list"]).unwrap().contains("http://shop.localhost:"));

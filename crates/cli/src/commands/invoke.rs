@@ -47,39 +47,69 @@ pub async fn run(
     };
     let lambda = &server.lambda;
     let invocation = lambda.invoke(&reference.name, qualifier.as_deref(), payload, arguments.tail).await?;
-    print(&reference.name, &invocation, printer)?;
+    let result: Option<Value> = serde_json::from_slice(&invocation.payload).ok();
+    print(result.as_ref(), &invocation, printer)?;
+    if invocation.function_error.is_some() {
+        let known = server.admin.function(&reference.name).await.ok();
+        let failure = known.as_ref().and_then(|page| page.pointer("/worker/last_failure"));
+        explain(&reference.name, result.as_ref(), failure, invocation.request_id.as_deref(), printer);
+    }
     Ok(if invocation.function_error.is_some() { ExitStatus::Failure } else { ExitStatus::Success })
 }
 
-fn print(name: &str, invocation: &Invocation, printer: Printer) -> anyhow::Result<()> {
-    let result: Option<Value> = serde_json::from_slice(&invocation.payload).ok();
+fn print(result: Option<&Value>, invocation: &Invocation, printer: Printer) -> anyhow::Result<()> {
     if printer.is_json() {
         let text = || Value::from(String::from_utf8_lossy(&invocation.payload).into_owned());
         printer.document(&json!({
-            "payload": result.clone().unwrap_or_else(text),
+            "payload": result.cloned().unwrap_or_else(text),
             "function_error": invocation.function_error,
             "executed_version": invocation.executed_version,
             "request_id": invocation.request_id,
             "log_tail": invocation.log_tail,
         }))?;
-    } else {
-        printer.raw(&invocation.payload)?;
-        if !invocation.payload.ends_with(b"\n") {
-            printer.data("")?;
-        }
-        for line in invocation.log_tail.iter().flat_map(|tail| tail.lines()) {
-            printer.talk(format_args!("  | {line}"));
-        }
+        return Ok(());
     }
-    if invocation.function_error.is_some() {
-        let part = |key: &str| {
-            result.as_ref().and_then(|result| result.get(key)?.as_str()).unwrap_or_default().to_owned()
-        };
-        printer.talk(format_args!("error: {name} failed: {}: {}", part("errorType"), part("errorMessage")));
-        let request = invocation.request_id.as_ref().map(|id| format!(" --request {id}")).unwrap_or_default();
-        printer.talk(format_args!("\nhint: `lambent logs {name}{request}` shows what it wrote"));
+    printer.raw(&invocation.payload)?;
+    if !invocation.payload.ends_with(b"\n") {
+        printer.data("")?;
+    }
+    for line in invocation.log_tail.iter().flat_map(|tail| tail.lines()) {
+        printer.talk(format_args!("  | {line}"));
     }
     Ok(())
+}
+
+/// Says what failed, in which phase, what was written last and what would help. AWS's answer has only the
+/// first; the rest is the server's own account of the function's last failure, used where it is this one.
+fn explain(
+    name: &str,
+    result: Option<&Value>,
+    failure: Option<&Value>,
+    request_id: Option<&str>,
+    printer: Printer,
+) {
+    let part = |key: &str| result.and_then(|result| result.get(key)?.as_str()).unwrap_or_default();
+    let (kind, message) = (part("errorType"), part("errorMessage"));
+    let failure = failure.filter(|failure| is_about(failure, kind, message));
+    let of_failure = |key: &str| failure.and_then(|failure| failure.get(key)?.as_str());
+    let phase = of_failure("phase").map(|phase| format!(" ({phase})")).unwrap_or_default();
+    printer.talk(format_args!("error: {name} failed{phase}: {kind}: {message}"));
+    let lines = failure.and_then(|failure| failure.get("log_lines")?.as_array());
+    for line in lines.into_iter().flatten().filter_map(Value::as_str) {
+        printer.talk(format_args!("  | {line}"));
+    }
+    let request = request_id.map(|id| format!(" --request {id}")).unwrap_or_default();
+    let more = format!("`lambent logs {name}{request}` shows all it wrote");
+    match of_failure("suggestion") {
+        Some(suggestion) => printer.talk(format_args!("\nhint: {suggestion}; {more}")),
+        None => printer.talk(format_args!("\nhint: {more}")),
+    }
+}
+
+/// Whether the server's last failure is the one that was answered: another call may have failed since.
+fn is_about(failure: &Value, kind: &str, message: &str) -> bool {
+    let says = |key: &str| failure.get(key).and_then(Value::as_str);
+    says("error_type") == Some(kind) && says("message").is_some_and(|known| message.ends_with(known))
 }
 
 fn payload(given: &str) -> anyhow::Result<Bytes> {
