@@ -204,6 +204,31 @@ fn what_is_shown_after_a_kill_is_durable() {
     assert!(unacknowledged > 0, "no commit was left unsynced");
 }
 
+/// A put may find names that an earlier one made and did not live to sync: they count as kept only once they
+/// are synced.
+#[test]
+fn what_a_failed_put_has_left_is_made_durable_by_the_next() {
+    if let Some(root) = role() {
+        return match std::env::var_os("POWERCUT_SYNCS") {
+            Some(_) => commit_until_an_error(&root.join(DATA)),
+            None => commit_for_ever(&root.join(DATA)),
+        };
+    }
+    let test = "power::what_a_failed_put_has_left_is_made_durable_by_the_next";
+    for syncs in 8..32 {
+        let world = World::new();
+        // The first process fails at each of the syncs of its first put in turn.
+        let limit = syncs.to_string();
+        let first = world.play(test, &[("POWERCUT_SYNCS", &limit)]);
+        drop(until_the_error(first));
+        let mut player = world.play(test, &[]);
+        let mut said: Vec<String> = (0..8).map(|_| player.next().unwrap()).collect();
+        said.extend(player.kill());
+        world.cut_power(Luck::Nothing);
+        check(&world.root().join(DATA), &acknowledged(&said));
+    }
+}
+
 /// Lines go on being taken, and are counted, while there is no room for them.
 #[test]
 fn logs_on_a_full_disk_do_not_stop_who_writes_them() {
