@@ -70,15 +70,28 @@ impl Places {
                 unified,
             });
         }
-        let unified = unified?;
-        Some(Self {
+        Some(Self::unified(&unified?))
+    }
+
+    /// One directory for everything.
+    fn unified(directory: &Path) -> Self {
+        let place = || directory.to_path_buf();
+        Self {
             version: Version::V2,
-            memory: unified.clone(),
-            cpu: unified.clone(),
-            accounting: unified.clone(),
-            pids: unified.clone(),
-            unified: Some(unified),
-        })
+            memory: place(),
+            cpu: place(),
+            accounting: place(),
+            pids: place(),
+            unified: Some(place()),
+        }
+    }
+
+    /// Everywhere that a tree of ours may be: where the broker was, and on version 2 also around it.
+    fn candidates(self) -> Vec<Self> {
+        match self.version {
+            Version::V1 => vec![self],
+            Version::V2 => v2::candidates(&self.memory).iter().map(|group| Self::unified(group)).collect(),
+        }
     }
 
     /// The same places, one level deeper.
@@ -133,12 +146,12 @@ impl Tree {
     /// Sweeps what a dead broker of this name has left, and makes the tree anew.
     pub(crate) fn make(name: &str) -> Result<Self, Failure> {
         sweep(name, None);
-        let own = Places::own()?;
-        if own.version == Version::V2 {
-            v2::delegate(&own.memory)?;
-        }
-        let places = own.below(&tree_name(name));
-        places.make().at(|| format!("make a control group below {}", own.memory.display()))?;
+        let above = match Places::own()? {
+            own if own.version == Version::V2 => Places::unified(v2::delegate(&v2::candidates(&own.memory))?),
+            own => own,
+        };
+        let places = above.below(&tree_name(name));
+        places.make().at(|| format!("make a control group below {}", above.memory.display()))?;
         if places.version == Version::V2 {
             v2::enable(&places.memory)?;
         }
@@ -170,7 +183,12 @@ impl Tree {
 /// the dying, at most two seconds. What cannot be removed stays for the next sweep.
 pub(crate) fn sweep(name: &str, prefix: Option<u32>) {
     let Ok(own) = Places::own() else { return };
-    let base = own.below(&tree_name(name));
+    for above in own.candidates() {
+        sweep_tree(&above.below(&tree_name(name)), prefix);
+    }
+}
+
+fn sweep_tree(base: &Places, prefix: Option<u32>) {
     let mut ids: Vec<String> = Vec::new();
     for directory in base.distinct() {
         let Ok(entries) = fs::read_dir(directory) else { continue };

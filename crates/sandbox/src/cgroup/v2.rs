@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::group::{number, number_after};
 use crate::failure::{At, Failure};
@@ -12,17 +12,77 @@ use crate::spec::Limits;
 /// Microseconds over which CPU time is counted.
 const PERIOD: u64 = 100_000;
 
+/// What limits need.
+const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
+
 /// Where the server and the broker go, so that their own group may have controlled children.
 const LEAF: &str = "lambent-processes";
 
-/// Makes the own group able to have children with limits: on hosts where it holds processes (ours and
-/// nobody else's), they move to a leaf first.
-pub(super) fn delegate(own: &Path) -> Result<(), Failure> {
-    match enable(own) {
-        Ok(()) => return Ok(()),
-        Err(failure) if !own.join("cgroup.type").exists() => return Err(failure),
-        Err(_) => {}
+/// The groups below which ours may be, the best first: our own, then those around it as far as they are shown.
+/// A process that [`delegate`] has moved to the leaf belongs to the group around that.
+pub(super) fn candidates(own: &Path) -> Vec<PathBuf> {
+    let own = own.parent().filter(|_| own.file_name().is_some_and(|name| name == LEAF)).unwrap_or(own);
+    let around = own.ancestors().skip(1).take_while(|group| group.join("cgroup.controllers").exists());
+    std::iter::once(own).chain(around).map(Path::to_path_buf).collect()
+}
+
+/// Finds the first candidate that may have children with limits, and makes it able to.
+///
+/// 1. Our own group, if it holds no process but the server and the broker; they move to a leaf (a service with a
+///    delegated group).
+/// 2. A group around it: `lambent serve` typed into a shell shares the shell's group. Takes root.
+/// 3. Our own with everybody in it, if nothing is shown around it: it is a container's, and so are they.
+pub(super) fn delegate(candidates: &[PathBuf]) -> Result<&Path, Failure> {
+    let [own, around @ ..] = candidates else {
+        return Err(Failure::new("find control groups", "cgroup v2 is not mounted where its groups are"));
+    };
+    let refused = match enable_alone(own) {
+        Ok(()) => return Ok(own),
+        Err(failure) => failure,
+    };
+    if let Some(group) = around.iter().find(|group| enable(group).is_ok()) {
+        return Ok(group);
     }
+    if around.is_empty() && enable_with_all(own).is_ok() {
+        return Ok(own);
+    }
+    Err(refused)
+}
+
+fn enable_alone(own: &Path) -> Result<(), Failure> {
+    let Err(failure) = enable(own) else { return Ok(()) };
+    let server = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    let ours = [server, rustix::process::getpid().as_raw_nonzero().get()];
+    let inside = processes(own);
+    if !inside.iter().all(|pid| ours.contains(pid)) {
+        return Err(Failure::new(
+            format!("enable limits in {}", own.display()),
+            "other processes are in this control group, too; start the server in one of its own \
+             (systemd-run --scope -p Delegate=yes, with --user if not as root)",
+        ));
+    }
+    if !provides_all(own) {
+        return Err(failure);
+    }
+    move_to_leaf(own, &inside)?;
+    enable(own)
+}
+
+/// Moves everybody, and who was born meanwhile.
+fn enable_with_all(own: &Path) -> Result<(), Failure> {
+    const ROUNDS: usize = 10;
+    if provides_all(own) {
+        for _ in 0..ROUNDS {
+            move_to_leaf(own, &processes(own))?;
+            if enable(own).is_ok() {
+                return Ok(());
+            }
+        }
+    }
+    enable(own)
+}
+
+fn move_to_leaf(own: &Path, processes: &[i32]) -> Result<(), Failure> {
     let leaf = own.join(LEAF);
     match fs::create_dir(&leaf) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -30,11 +90,25 @@ pub(super) fn delegate(own: &Path) -> Result<(), Failure> {
         }
         _ => {}
     }
-    let server = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
-    for pid in [server.to_string(), "0".to_owned()] {
-        fs::write(leaf.join("cgroup.procs"), pid).at(|| format!("move to {}", leaf.display()))?;
+    for pid in processes {
+        match fs::write(leaf.join("cgroup.procs"), pid.to_string()) {
+            // It has ended meanwhile.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+            done => done.at(|| format!("move process {pid} to {}", leaf.display()))?,
+        }
     }
-    enable(own)
+    Ok(())
+}
+
+fn processes(group: &Path) -> Vec<i32> {
+    let list = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    list.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// Whether the group itself was given every controller that limits need.
+fn provides_all(group: &Path) -> bool {
+    let given = fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
+    CONTROLLERS.iter().all(|wanted| given.split_whitespace().any(|one| one == *wanted))
 }
 
 /// Gives a group's children the controllers that limits need.
