@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use fixture::{HELLO, SLEEPER, SOON, deploy, host, rounds, world, zipped};
-use testkit::{Client, Load, World, is_alive, wait_until};
+use testkit::{Client, Load, World, burst, is_alive, wait_until};
 
 /// How long anything may outlive its server.
 const TRACES_GONE: Duration = Duration::from_secs(2);
@@ -35,6 +35,28 @@ fn kill_in_rounds_loses_nothing_and_leaves_nothing() {
         world.restart().unwrap();
         check(&world, round, &acknowledged);
     }
+}
+
+/// A supervisor restarts at once, while the old broker is still cleaning up under the same name.
+#[test]
+fn a_server_restarted_at_once_is_not_disturbed_by_its_predecessor() {
+    let mut world = world().start().unwrap();
+    deploy(&world, "hello", HELLO, &["--max-instances", "4"]);
+    for round in 0..rounds(8, 40) {
+        let counts = burst(world.ready().gateway, &host("hello"), "/", 20, 4);
+        assert_eq!(counts.failed(), 0, "round {round}: {counts:?}");
+        let predecessor = world.ready().broker_pid;
+        if round % 2 == 1 {
+            world.kill_broker().unwrap();
+        }
+        world.kill_server().unwrap();
+        world.restart().unwrap();
+        let counts = burst(world.ready().gateway, &host("hello"), "/", 20, 4);
+        assert_eq!(counts.failed(), 0, "round {round}, after the restart: {counts:?}");
+        wait_until(TRACES_GONE, "the old broker's end", || !is_alive(predecessor)).unwrap();
+    }
+    world.stop().unwrap();
+    check_traces(&world, "the last server");
 }
 
 #[test]
