@@ -9,7 +9,7 @@ export LAMBENT_TEST_ENV ?= $(HOME)/.cache/lambent/test-env
 RELEASE := $(CARGO_TARGET_DIR)/release/lambent
 DEBUG   := $(CARGO_TARGET_DIR)/debug/lambent
 
-.PHONY: help demo test verify build release dist format lint house unit shims clients soak bench reference
+.PHONY: help demo test verify build release dist format lint house unit shims clients soak vm bench reference
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ reference: ## Write the generated reference pages anew
 
 soak: release ## Long runs: kill -9 rounds, redeploys and idle cycles under load
 	scripts/soak $(RELEASE)
+
+vm: ## Prove the sandbox on a pure cgroup v2 host in a virtual machine
+	@scripts/test-vm
 
 bench: release ## Measure against peers in one run and write docs/benchmarks.md
 	@scripts/bench-setup
