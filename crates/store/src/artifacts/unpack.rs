@@ -43,13 +43,18 @@ pub(crate) fn unpack(bytes: &Bytes, plan: &Plan, root: &Path) -> Result<(), Erro
     for directory in &plan.directories {
         let path = root.join(directory);
         fs::create_dir(&path)?;
-        fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        open_to_all(&path)?;
     }
     write_files(bytes, plan, root)?;
     for (path, target) in &plan.links {
         symlink(target, root.join(path))?;
     }
-    Ok(fs::set_permissions(root, Permissions::from_mode(0o755))?)
+    Ok(open_to_all(root)?)
+}
+
+/// By descriptor: the server may not change permissions by path, which could be anybody's.
+fn open_to_all(directory: &Path) -> io::Result<()> {
+    fs::File::open(directory)?.set_permissions(Permissions::from_mode(0o755))
 }
 
 /// Makes a written tree durable: files, then the directories that name them.

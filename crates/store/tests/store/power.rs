@@ -105,6 +105,22 @@ fn control_with_sync_nothing_is_lost() {
 }
 
 #[test]
+fn control_names_may_outlive_content() {
+    if let Some(root) = role() {
+        return write_for_ever(&root, false);
+    }
+    let world = World::new();
+    let mut player = world.play("power::control_names_may_outlive_content", &[]);
+    let said: Vec<String> = (0..20).map(|_| player.next().unwrap()).collect();
+    drop(player.kill());
+    world.cut_power(Luck::Names);
+    for number in said {
+        let content = fs::read_to_string(world.root().join(format!("file-{number}"))).unwrap();
+        assert_eq!(content, "", "content that was not synced is there");
+    }
+}
+
+#[test]
 fn nothing_acknowledged_is_lost_when_the_power_goes() {
     if let Some(root) = role() {
         return commit_for_ever(&root.join(DATA));
