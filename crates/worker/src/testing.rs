@@ -115,9 +115,11 @@ impl Launcher for Processes {
 
 fn spawn(spec: &Spec, channels: Channels) -> Process {
     let listener = spec.server_listener.map(|address| Listener::bind(address).unwrap());
-    let mut command = Command::new(&spec.process.argv[0]);
+    // The kernel ends the program with the test's thread, also where a test fails half-way.
+    let mut command = Command::new("/usr/bin/setpriv");
     command
-        .args(&spec.process.argv[1..])
+        .args(["--pdeathsig", "KILL", "--"])
+        .args(&spec.process.argv)
         .env_clear()
         .envs(spec.process.environment.iter().cloned())
         .current_dir(&spec.process.directory)
