@@ -1,19 +1,27 @@
-//! The system call filters: compiled once by the broker, installed by each program just before exec.
+//! The system call filters: compiled once by the broker and installed by each program just before exec;
+//! and those of the server itself.
 //!
-//! Which calls are refused is data (`policy/x86_64.json`, a comment per entry). Two rules are code, since
-//! the compiler of that file cannot say them: calls of the x32 numbering do not exist, and `listen`
-//! is reported to the broker. The `listen` filter never refuses anything.
+//! Which calls are refused is data (`policy/`, a comment per entry). Two rules are code, since the compiler of
+//! those files cannot say them: calls that are younger than it, or of the x32 numbering, do not exist; and
+//! `listen` is reported to the broker. The `listen` filter never refuses anything.
 
 use std::collections::HashMap;
 
 use seccompiler::TargetArch;
 
+/// For every program in a sandbox, and for the server too.
 const POLICY: &str = include_str!("../policy/x86_64.json");
+/// For the server besides.
+const SERVER_POLICY: &str = include_str!("../policy/server_x86_64.json");
+/// The section of it that a server in the reduced mode does without.
+const NO_SOCKETS: &str = "no_sockets";
 
 /// `AUDIT_ARCH_X86_64`.
 const ARCHITECTURE: u32 = 0xc000_003e;
-/// First call number of the x32 numbering, by which every rule could be passed.
-const X32: u32 = 0x4000_0000;
+/// First call number that is not in the compiler's table (`setxattrat`, Linux 6.13), so that no policy can
+/// name it. What is younger does not exist, as on an older kernel: every program can live with that. The
+/// numbers of x32, by which every rule could be passed, are higher still.
+const UNNAMED: u32 = 463;
 
 const RETURN_ALLOW: u32 = 0x7fff_0000;
 const RETURN_NOTIFY: u32 = 0x7fc0_0000;
@@ -31,13 +39,19 @@ pub(crate) type Program = Vec<libc::sock_filter>;
 
 /// Every filter of the `seccomp` layer, in the order of installation.
 pub(crate) fn compile() -> Result<Vec<Program>, String> {
-    let sections: HashMap<String, seccompiler::BpfProgram> =
-        seccompiler::compile_from_json(POLICY.as_bytes(), TargetArch::x86_64)
-            .map_err(|error| error.to_string())?;
-    let mut programs = vec![no_x32()];
-    for section in sections.into_values() {
-        programs.push(section.iter().map(|line| instruction(line.code, line.jt, line.jf, line.k)).collect());
+    let mut programs = vec![nothing_unnamed()];
+    programs.extend(sections(POLICY)?.into_values());
+    Ok(programs)
+}
+
+/// Every filter of the server; without `sockets` it opens no socket of its own any more.
+pub(crate) fn compile_for_server(sockets: bool) -> Result<Vec<Program>, String> {
+    let mut own = sections(SERVER_POLICY)?;
+    if sockets {
+        own.remove(NO_SOCKETS);
     }
+    let mut programs = compile()?;
+    programs.extend(own.into_values());
     Ok(programs)
 }
 
@@ -54,11 +68,22 @@ pub(crate) fn listen_notification() -> Program {
     ]
 }
 
-fn no_x32() -> Program {
+/// One program per section of a policy.
+fn sections(policy: &str) -> Result<HashMap<String, Program>, String> {
+    let compiled: HashMap<String, seccompiler::BpfProgram> =
+        seccompiler::compile_from_json(policy.as_bytes(), TargetArch::x86_64)
+            .map_err(|error| error.to_string())?;
+    let ours = |section: &seccompiler::BpfProgram| {
+        section.iter().map(|line| instruction(line.code, line.jt, line.jf, line.k)).collect()
+    };
+    Ok(compiled.iter().map(|(name, section)| (name.clone(), ours(section))).collect())
+}
+
+fn nothing_unnamed() -> Program {
     let absent = RETURN_ERROR | u32::try_from(libc::ENOSYS).unwrap_or_default();
     vec![
         instruction(LOAD, 0, 0, OFFSET_NUMBER),
-        instruction(JUMP_AT_LEAST, 0, 1, X32),
+        instruction(JUMP_AT_LEAST, 0, 1, UNNAMED),
         instruction(RETURN, 0, 0, absent),
         instruction(RETURN, 0, 0, RETURN_ALLOW),
     ]
@@ -74,11 +99,16 @@ mod tests {
 
     #[test]
     fn the_policy_compiles_and_every_entry_says_why() {
-        assert_eq!(compile().unwrap().len(), 4);
-        let policy: serde_json::Value = serde_json::from_str(POLICY).unwrap();
-        for (name, section) in policy.as_object().unwrap() {
-            for entry in section["filter"].as_array().unwrap() {
-                assert!(entry["comment"].as_str().is_some_and(|text| !text.is_empty()), "{name}: {entry}");
+        assert_eq!(compile().unwrap().len(), 5);
+        assert_eq!(compile_for_server(false).unwrap().len(), 7);
+        assert_eq!(compile_for_server(true).unwrap().len(), 6);
+        for policy in [POLICY, SERVER_POLICY] {
+            let policy: serde_json::Value = serde_json::from_str(policy).unwrap();
+            for (name, section) in policy.as_object().unwrap() {
+                for entry in section["filter"].as_array().unwrap() {
+                    let says = entry["comment"].as_str().is_some_and(|text| !text.is_empty());
+                    assert!(says, "{name}: {entry}");
+                }
             }
         }
     }

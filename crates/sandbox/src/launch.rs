@@ -44,6 +44,9 @@ pub struct Options {
     pub directory: PathBuf,
     /// How many prepared sandboxes are kept ready; 2 is usual, 0 is possible.
     pub pool: usize,
+    /// Whether specs may switch layers off: for tests. Otherwise every sandbox has all of them, whatever its spec says:
+    /// a server that was taken over cannot ask for a program with root's rights.
+    pub switches: bool,
 }
 
 /// How sandboxes are kept apart.
@@ -161,6 +164,7 @@ pub fn launch(options: Options) -> Result<Launched, LaunchError> {
         isolation: options.isolation,
         directory: options.directory,
         pool: options.pool,
+        switches: options.switches,
         prefix: random().map_err(failed("make a random number"))?,
     };
     let answer = say(&socket, &configuration, &[])

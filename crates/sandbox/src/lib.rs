@@ -10,11 +10,13 @@
 //! A `sweeper` beside the broker waits for its end and removes what a killed one has left.
 //!
 //! What each layer of isolation is made of: `root` (mounts), `cgroup`, `privileges`, `filter` (system calls).
+//! `confinement` takes from the server what it does not need once the broker is there.
 //! The only crate with `unsafe`.
 
 mod broker;
 mod cgroup;
 mod check;
+mod confinement;
 mod failure;
 mod filter;
 mod link;
@@ -31,6 +33,7 @@ pub mod launch;
 pub mod probe;
 pub mod spec;
 
+pub use confinement::{Confinement, confine};
 pub use launch::{Isolation, LaunchError, Launched, Options, launch, run_if_broker};
 pub use privileges::drop_privileges;
 pub use probe::{Probe, probe};

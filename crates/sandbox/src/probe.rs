@@ -63,6 +63,7 @@ pub(crate) fn run() -> ExitCode {
             isolation: Isolation::Namespaces,
             directory: directory.clone(),
             pool: 0,
+            switches: false,
             prefix: 0,
         }),
         Err(error) => Probe::refused(&format!("make {}: {error}", directory.display())),

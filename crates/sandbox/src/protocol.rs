@@ -30,6 +30,7 @@ pub(crate) struct Configuration {
     pub(crate) isolation: Isolation,
     pub(crate) directory: PathBuf,
     pub(crate) pool: usize,
+    pub(crate) switches: bool,
     /// Random; in the id of every sandbox of this broker.
     pub(crate) prefix: u32,
 }

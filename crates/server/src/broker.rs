@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use sandbox::{LaunchError, Launched, Probe};
+use sandbox::{Confinement, LaunchError, Launched, Probe};
 
 use crate::error::Error;
-use crate::options::Isolation;
+use crate::options::{Isolation, Options};
 
 /// Sandboxes kept ready for their first program.
 const POOL: usize = 2;
@@ -20,8 +20,13 @@ pub(crate) fn launch(isolation: Isolation, name: &str, data_dir: &Path) -> Resul
         Isolation::Process => sandbox::Isolation::Process,
         Isolation::Namespaces => sandbox::Isolation::Namespaces,
     };
-    let options =
-        sandbox::Options { name: name.to_owned(), isolation, directory: data_dir.join("tmp"), pool: POOL };
+    let options = sandbox::Options {
+        name: name.to_owned(),
+        isolation,
+        directory: data_dir.join("tmp"),
+        pool: POOL,
+        switches: false,
+    };
     // The broker finds out by doing: what a sysctl says is not what a container allows.
     let launched = sandbox::launch(options).map_err(|error| match error {
         LaunchError::Refused { step, reason } => {
@@ -31,6 +36,17 @@ pub(crate) fn launch(isolation: Isolation, name: &str, data_dir: &Path) -> Resul
     })?;
     sandbox::drop_privileges().map_err(|source| Error::System { action: "give up privileges", source })?;
     Ok(launched)
+}
+
+/// Takes from this process, before any thread, what it does not need now that the broker is there; what this
+/// kernel cannot take, a sentence each.
+pub(crate) fn confine(options: &Options, data_dir: &Path) -> Vec<String> {
+    sandbox::confine(&Confinement {
+        directory: data_dir,
+        removed: options.ephemeral,
+        // There every function has an address of this host, and a port that has to be found.
+        sockets: options.isolation == Isolation::Process,
+    })
 }
 
 /// What cgroups are named after: the data directory, by its place on the disk, so that the next server on

@@ -1,8 +1,10 @@
 //! The way up, in its written order: lock the data, find interpreters, bind, start the broker, give up
-//! privileges, and only then threads.
+//! privileges and everything outside the data directory, and only then threads.
 //!
 //! Each step may refuse, and the earlier it is the less there is to undo: everything made so far is
 //! undone by being dropped. Nothing is served before everything stands.
+
+use std::num::NonZero;
 
 use store::Claim;
 
@@ -35,11 +37,15 @@ pub fn run(options: Options) -> Result<(), Error> {
     let name = broker::name(&data_dir)?;
     let launched = broker::launch(options.isolation, &name, &data_dir)?;
     let broker_pid = launched.broker_pid();
-    let shortcomings = broker::shortcomings(launched.probe());
+    let mut shortcomings = broker::shortcomings(launched.probe());
+    // Asked now: the answer is in files that are out of reach afterwards.
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    shortcomings.extend(broker::confine(&options, &data_dir));
 
     // Here threads begin, all of them without privileges.
     let store = claim.open()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors)
         .enable_all()
         .build()
         .map_err(|source| Error::System { action: "start threads", source })?;

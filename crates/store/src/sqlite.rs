@@ -114,6 +114,8 @@ impl Database {
             Location::Memory(name) => Connection::open_with_flags(name, flags)?,
         };
         connection.busy_timeout(BUSY)?;
+        // Its directories for temporary files are outside the data directory, where the server may not write.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         Ok(connection)
     }

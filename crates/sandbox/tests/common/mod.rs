@@ -93,6 +93,7 @@ impl World {
             isolation,
             directory: directory.path().to_path_buf(),
             pool,
+            switches: true,
         })
         .unwrap_or_else(|error| panic!("the broker does not start: {error}"));
         let broker = launched.broker_pid();

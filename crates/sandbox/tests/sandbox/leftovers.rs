@@ -108,6 +108,7 @@ fn after_both_killed(_: &World) {
         isolation: Isolation::Namespaces,
         directory: directory.path().to_path_buf(),
         pool: 0,
+        switches: false,
     });
     assert!(
         common::eventually(SOON, || common::cgroups_with(&name).len() <= 5),
@@ -181,6 +182,7 @@ pub fn run_if_server() -> Option<ExitCode> {
         isolation: Isolation::Namespaces,
         directory: directory.into(),
         pool: 2,
+        switches: false,
     })
     .unwrap();
     let broker = launched.broker_pid();
