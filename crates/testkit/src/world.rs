@@ -76,8 +76,13 @@ impl World {
     ) -> Result<Self> {
         let home = tempfile::Builder::new().prefix("lambent-world-").tempdir()?;
         fs::create_dir(home.path().join("apps"))?;
-        let (data, shadow) = (home.path().join("data"), home.path().join("shadow"));
-        let disk = layer.map(|layer| Disk::new(layer, &data, &shadow)).transpose()?;
+        let data = home.path().join("data");
+        if layer.is_some() {
+            fs::create_dir(&data)?;
+            // The layer keeps its memory there; without a lock it would be taken for somebody else's.
+            File::create(data.join("lock"))?;
+        }
+        let disk = layer.map(|layer| Disk::new(layer, &data)).transpose()?;
         Ok(Self { binary, options, environment, disk, home, data, server: None, last: None })
     }
 

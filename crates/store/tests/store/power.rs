@@ -35,8 +35,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (root, shadow) = (directory.path().join("root"), directory.path().join("shadow"));
-        Self { disk: Disk::new(&LAYER, &root, &shadow).unwrap(), _directory: directory }
+        let disk = Disk::new(&LAYER, &directory.path().join("root")).unwrap();
+        Self { disk, _directory: directory }
     }
 
     fn root(&self) -> PathBuf {

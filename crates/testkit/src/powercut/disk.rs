@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::entries::{Entry, key, listed, parse};
+use super::entries::{Entry, SHADOW, key, listed, parse};
 use super::layer::Layer;
 
 /// What of the unsynced made it to the disk all the same. All of it may happen: a kernel writes back when
@@ -56,16 +56,15 @@ struct Rebuild<'a> {
 // === impl Disk ===
 
 impl Disk {
-    /// A disk with its files in `root` and its memory in `shadow`; both are made if need be, on one file
-    /// system.
+    /// A disk with its files in `root`, which is made if need be, and its memory in a directory below that
+    /// only the layer sees.
     ///
     /// # Errors
-    /// They cannot be made or read.
-    pub fn new(layer: &Layer, root: &Path, shadow: &Path) -> Result<Self> {
+    /// It cannot be made or read.
+    pub fn new(layer: &Layer, root: &Path) -> Result<Self> {
         fs::create_dir_all(root)?;
-        fs::create_dir_all(shadow)?;
-        let disk =
-            Self { layer: layer.clone(), root: fs::canonicalize(root)?, shadow: fs::canonicalize(shadow)? };
+        let root = fs::canonicalize(root)?;
+        let disk = Self { layer: layer.clone(), shadow: root.join(SHADOW), root };
         disk.settle()?;
         Ok(disk)
     }
@@ -91,7 +90,7 @@ impl Disk {
     /// # Errors
     /// A file cannot be read or written.
     pub fn cut_power(&self, luck: Luck) -> Result<()> {
-        let rebuilt = self.shadow.join("rebuilt");
+        let rebuilt = self.root.with_extension("rebuilt");
         fs::create_dir(&rebuilt)?;
         fs::set_permissions(&rebuilt, fs::metadata(&self.root)?.permissions())?;
         let mut live = HashMap::new();
@@ -113,7 +112,7 @@ impl Disk {
             if kind.exists() {
                 fs::remove_dir_all(&kind)?;
             }
-            fs::create_dir(&kind)?;
+            fs::create_dir_all(&kind)?;
         }
         remember(&self.root, &self.shadow)
     }

@@ -7,6 +7,9 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, bail};
 
+/// What the layer's own directory below the root is called. It is nobody's entry.
+pub(super) const SHADOW: &str = ".powercut-shadow";
+
 /// One entry: which inode it names, how.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -49,6 +52,9 @@ pub(super) fn listed(directory: &Path) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
         let path = entry?.path();
+        if path.ends_with(SHADOW) {
+            continue;
+        }
         let mode = fs::symlink_metadata(&path)?.mode();
         let target = match fs::read_link(&path) {
             Ok(target) => target.to_str().context("a link that is not text")?.to_owned(),

@@ -18,6 +18,9 @@
  * syncs of paths whose part below the root contains POWERCUT_LIES succeed and make nothing durable, which
  * is what a program that forgot those syncs would get.
  *
+ * The shadow is below the root, because a process may have given up writing anywhere else, and is itself
+ * left out of everything: nothing else may have its name.
+ *
  * Environment: POWERCUT_ROOT (absolute, without links), POWERCUT_SHADOW (has files/ and directories/);
  * POWERCUT_ROOM, POWERCUT_SYNCS and POWERCUT_LIES (optional). A failure of the layer itself aborts the process: a test must not pass by it.
  */
@@ -58,6 +61,13 @@ static const char *below(int fd, char path[PATH_MAX]) {
     return path + root_length;
 }
 
+/* Whether an entry's name is the shadow's. */
+static int is_shadow(const char *name) {
+    const char *shadow = getenv("POWERCUT_SHADOW");
+    const char *own = shadow ? strrchr(shadow, '/') : NULL;
+    return own && !strcmp(name, own + 1);
+}
+
 /* Whether fd is an open file or directory below the root. */
 static int below_root(int fd) {
     char path[PATH_MAX];
@@ -90,7 +100,7 @@ static void key_of(int directory, const char *name, char *out, size_t size, unsi
 }
 
 static void put(int fd, const void *data, size_t size) {
-    /* Straight to the kernel: the shadow is not below the root, but the hook would look. */
+    /* Straight to the kernel: what the shadow takes is not to be counted. */
     for (const char *at = data; size;) {
         ssize_t count = syscall(SYS_write, fd, at, size);
         if (count < 0) broken("write to the shadow");
@@ -114,6 +124,7 @@ static void copy_entries(int from, int to) {
         char key[96], line[96 + 16 + NAME_MAX + PATH_MAX], target[PATH_MAX] = "";
         unsigned mode = 0;
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+        if (is_shadow(entry->d_name)) continue;
         key_of(dirfd(directory), entry->d_name, key, sizeof key, &mode);
         if (!*key) continue;
         if (S_ISLNK(mode)) {
