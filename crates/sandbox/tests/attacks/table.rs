@@ -24,6 +24,7 @@ const ENOENT: Expected = "absent ENOENT";
 const ESRCH: Expected = "absent ESRCH";
 const ENOSYS: Expected = "absent ENOSYS";
 const FAMILY: Expected = "absent EAFNOSUPPORT";
+const PROTOCOL: Expected = "absent EPROTONOSUPPORT";
 
 type Refusers = &'static [(Layer, Expected)];
 
@@ -136,7 +137,12 @@ fn root() -> Vec<Attack> {
         attack("mount_proc", EPERM, PRIVILEGED),
         attack("mount_new_interface", EPERM, PRIVILEGED),
         attack("mount_tree_copy", EPERM, PRIVILEGED),
-        attack("mount_tree_with_attributes", EPERM, PRIVILEGED_UNFILTERED).lacking("a kernel before 6.15"),
+        attack(
+            "mount_tree_with_attributes",
+            ENOSYS,
+            &[(User, EPERM), (Capabilities, EPERM), (Seccomp, ENOSYS)],
+        )
+        .lacking("a kernel before 6.15"),
         attack("unmount_system", EPERM, PRIVILEGED),
         attack("unmount_proc", EPERM, PRIVILEGED),
         attack("remount_code", EPERM, PRIVILEGED),
@@ -235,10 +241,18 @@ fn network() -> Vec<Attack> {
         |name| Attack::new(name, TERMINAL, EPERM, FILTERED).setting(|setting| setting.terminal = true);
     vec![
         attack("raw_socket", EPERM, PRIVILEGED_UNFILTERED),
+        attack("raw_protocol_socket", PROTOCOL, &[(User, EPERM), (Capabilities, EPERM), (Seccomp, PROTOCOL)]),
         attack("packet_socket", FAMILY, &[(User, EPERM), (Capabilities, EPERM), (Seccomp, FAMILY)]),
         attack("machine_socket", FAMILY, &[(Seccomp, FAMILY)]).lacking("a kernel without vsock"),
         attack("crypto_socket", FAMILY, &[(Seccomp, FAMILY)]).lacking("a kernel without crypto sockets"),
         attack("firewall_socket", FAMILY, &[(Seccomp, FAMILY)]).lacking("a kernel without netfilter"),
+        attack("multipath_socket", PROTOCOL, &[(Seccomp, PROTOCOL)]).lacking("a kernel without MPTCP"),
+        attack("multipath_socket_6", PROTOCOL, &[(Seccomp, PROTOCOL)]).lacking("a kernel without MPTCP"),
+        attack("partly_checked_socket", PROTOCOL, &[(Seccomp, PROTOCOL)])
+            .lacking("a kernel without UDP-Lite"),
+        attack("association_socket", PROTOCOL, &[(Seccomp, PROTOCOL)]).lacking("a kernel without SCTP"),
+        attack("association_by_type", PROTOCOL, &[(Seccomp, PROTOCOL)]).lacking("a kernel without SCTP"),
+        attack("ordinary_sockets", "succeeded", &[]),
         attack("route_added", EPERM, PRIVILEGED_UNFILTERED),
         attack("interface_down", EPERM, PRIVILEGED_UNFILTERED),
         typed("typed_for_the_operator").lacking("a kernel that lets nobody type for others"),

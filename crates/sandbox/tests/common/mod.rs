@@ -84,6 +84,15 @@ impl World {
 
     /// The same, with something done after the launch of the broker and before the runtime's threads.
     pub fn before_threads(isolation: Isolation, pool: usize, act: impl FnOnce()) -> Self {
+        Self::launch(isolation, pool, true, act)
+    }
+
+    /// The same as a server has it: no spec can switch a layer off.
+    pub fn of_server(isolation: Isolation, act: impl FnOnce()) -> Self {
+        Self::launch(isolation, 1, false, act)
+    }
+
+    fn launch(isolation: Isolation, pool: usize, switches: bool, act: impl FnOnce()) -> Self {
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let name = format!("test-{}-{number}", std::process::id());
@@ -93,7 +102,7 @@ impl World {
             isolation,
             directory: directory.path().to_path_buf(),
             pool,
-            switches: true,
+            switches,
         })
         .unwrap_or_else(|error| panic!("the broker does not start: {error}"));
         let broker = launched.broker_pid();

@@ -51,7 +51,7 @@ def mount_tree_copy():
 
 @attack
 def mount_tree_with_attributes():
-    """Newer than the filter: what is not in its list has to be refused by the other layers."""
+    """Younger than the tables of the filter, so that no list can name it: such calls do not exist."""
     open_tree_clone = 1
     attributes = (ctypes.c_ulong * 4)(READ_ONLY, 0, 0, 0)
     call("open_tree_attr", CURRENT_DIRECTORY, b"/usr", open_tree_clone, ctypes.byref(attributes), 32)

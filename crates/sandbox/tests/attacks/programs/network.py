@@ -4,10 +4,55 @@ import fcntl
 import socket
 import struct
 
+MULTIPATH = 262
+
 
 @attack
 def raw_socket():
     socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+
+
+@attack
+def raw_protocol_socket():
+    """Any header, any protocol."""
+    socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+
+
+@attack
+def multipath_socket():
+    socket.socket(socket.AF_INET, socket.SOCK_STREAM, MULTIPATH)
+
+
+@attack
+def multipath_socket_6():
+    socket.socket(socket.AF_INET6, socket.SOCK_STREAM, MULTIPATH)
+
+
+@attack
+def partly_checked_socket():
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDPLITE)
+
+
+@attack
+def association_socket():
+    """Where the kernel has it as a module, asking loads it."""
+    socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+
+
+@attack
+def association_by_type():
+    """The same without naming the protocol."""
+    socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET)
+
+
+@attack
+def ordinary_sockets():
+    """No attack: every other one here would be refused by a filter that refuses too much."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for kind, protocol in ((socket.SOCK_STREAM, socket.IPPROTO_TCP), (socket.SOCK_DGRAM, socket.IPPROTO_UDP)):
+            socket.socket(family, kind).close()
+            socket.socket(family, kind, protocol).close()
+    socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 @attack
