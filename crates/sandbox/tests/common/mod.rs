@@ -39,6 +39,9 @@ use tokio_util::task::TaskTracker;
 /// The interpreter that scripts run on.
 pub const PYTHON: &str = "/usr/bin/python3.11";
 
+/// How long a program may run: some take half a minute where a processor is emulated.
+pub const LONGEST: Duration = Duration::from_secs(120);
+
 /// One test: its name and what it does.
 pub type Case = (&'static str, fn(&World));
 
@@ -122,7 +125,7 @@ impl World {
         self.run(python(script, layers))
     }
 
-    /// Runs any spec to its end (at most 30 s).
+    /// Runs any spec to its end (at most [`LONGEST`]).
     pub fn run(&self, spec: Spec) -> Outcome {
         let (sandbox, output) = self.start(spec).unwrap();
         self.finish(&sandbox, output)
@@ -144,7 +147,7 @@ impl World {
         directory
     }
 
-    /// Waits for the end of a sandbox (at most 30 s) and of its output.
+    /// Waits for the end of a sandbox (at most [`LONGEST`]) and of its output.
     pub fn finish(&self, sandbox: &Sandbox, output: Output) -> Outcome {
         self.runtime.block_on(finish(sandbox, output))
     }
@@ -179,9 +182,7 @@ pub async fn start(handle: &Handle, spec: Spec) -> Result<(Sandbox, Output), Sta
 
 /// Waits for the end of a sandbox and of its output from inside the runtime.
 pub async fn finish(sandbox: &Sandbox, output: Output) -> Outcome {
-    let exit = tokio::time::timeout(Duration::from_secs(30), sandbox.exited())
-        .await
-        .expect("the sandbox ends within 30 s");
+    let exit = tokio::time::timeout(LONGEST, sandbox.exited()).await.expect("the sandbox ends");
     Outcome { output: output.text(), exit }
 }
 

@@ -42,7 +42,12 @@ fn descriptors(world: &World) {
         }
     };
     run(5);
-    let pool_is_full = || loops(world.directory.path()) == 2;
+    // Two shells and nobody dying: two groups below each tree of ours.
+    let pool_is_full = || {
+        let groups = common::cgroups_with(&format!("lambent-{}", world.name));
+        let trees = groups.iter().filter(|group| group.ends_with(format!("lambent-{}", world.name))).count();
+        groups.len() == 3 * trees && loops(world.directory.path()) == 2
+    };
     assert!(common::eventually(SOON, pool_is_full));
     let (server, broker) = (open(std::process::id()), open(world.broker));
     run(100);
