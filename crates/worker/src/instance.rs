@@ -43,7 +43,7 @@ pub(crate) struct Instance {
     /// Ends what serves this instance: set when it is gone.
     pub closed: CancellationToken,
     /// Its address, where it shares the host's network: in use as long as it lives.
-    _address: Option<Address>,
+    _address: Option<Arc<Address>>,
     used: AtomicBool,
     memory_peak: AtomicU64,
 }
@@ -76,7 +76,7 @@ impl Instance {
         protocol: Protocol,
         began: Instant,
         closed: CancellationToken,
-        address: Option<Address>,
+        address: Option<Arc<Address>>,
     ) -> Self {
         let _address = address;
         let init = began.elapsed();

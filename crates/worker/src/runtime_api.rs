@@ -9,9 +9,9 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -23,6 +23,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::addresses::Address;
 use crate::call::{EventCall, Fault};
 use crate::failures::{self, RESPONSE_SLACK};
 use crate::frames::head::Raised;
@@ -30,8 +31,10 @@ use crate::frames::head::Raised;
 const PREFIX: &str = "/2018-06-01/runtime/";
 /// Connections one instance may have open; a runtime needs one.
 const CONNECTIONS: usize = 64;
+/// How much more than is taken is still read, so that the sender gets to hear that it is too much.
+const PATIENCE: u64 = 16;
 /// Bytes of an error report that are read.
-const ERROR_LIMIT: usize = 256 * 1024;
+const ERROR_LIMIT: u64 = 256 * 1024;
 
 /// One instance's Runtime API.
 #[derive(Debug)]
@@ -65,12 +68,13 @@ type Answer = Response<Full<Bytes>>;
 // === impl Api ===
 
 impl Api {
-    /// Serves `listener` until `closed`.
+    /// Serves `listener` until `closed`. Its address stays in use until the listener is gone.
     pub fn serve(
         listener: TcpListener,
         payload_limit: u64,
         tracker: &TaskTracker,
         closed: CancellationToken,
+        address: Option<Arc<Address>>,
     ) -> Arc<Self> {
         let (work, waiting) = mpsc::channel(1);
         let api = Arc::new(Self {
@@ -81,7 +85,11 @@ impl Api {
             init_error: Mutex::new(None),
             payload_limit,
         });
-        tracker.spawn(Arc::clone(&api).accept(listener, tracker.clone(), closed));
+        let accept = Arc::clone(&api).accept(listener, tracker.clone(), closed);
+        tracker.spawn(async move {
+            accept.await;
+            drop(address);
+        });
         api
     }
 
@@ -165,7 +173,7 @@ impl Api {
     async fn response(&self, id: &str, request: Request<Incoming>) -> Answer {
         let Some(in_hand) = self.take(id) else { return unknown_request() };
         let limit = self.payload_limit + RESPONSE_SLACK;
-        match collect(request, usize::try_from(limit).unwrap_or(usize::MAX)).await {
+        match collect(request, limit).await {
             Ok(body) => {
                 drop(in_hand.reply.send(Ok(body)));
                 accepted()
@@ -222,16 +230,20 @@ fn event_response(call: EventCall) -> Answer {
 }
 
 /// The whole body; `Err(Some(size))`: it is over the limit, `Err(None)`: it broke off.
-async fn collect(request: Request<Incoming>, limit: usize) -> Result<Bytes, Option<u64>> {
-    let announced = request.headers().get(http::header::CONTENT_LENGTH);
-    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    match Limited::new(request.into_body(), limit).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Some(announced.unwrap_or(u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1))))
+async fn collect(request: Request<Incoming>, limit: u64) -> Result<Bytes, Option<u64>> {
+    let mut incoming = request.into_body();
+    let mut body = BytesMut::new();
+    let mut size = 0_u64;
+    while let Some(frame) = incoming.frame().await {
+        let Ok(data) = frame.map_err(|_| None)?.into_data() else { continue };
+        size = size.saturating_add(data.len() as u64);
+        if size <= limit {
+            body.extend_from_slice(&data);
+        } else if size > limit.saturating_mul(PATIENCE) {
+            break;
         }
-        Err(_) => Err(None),
     }
+    if size > limit { Err(Some(size)) } else { Ok(body.freeze()) }
 }
 
 async fn report(request: Request<Incoming>) -> Raised {

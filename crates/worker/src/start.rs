@@ -38,7 +38,7 @@ pub(crate) enum StartError {
 struct Parts {
     identity: Identity,
     composition: Composition,
-    address: Option<Address>,
+    address: Option<Arc<Address>>,
     output: Arc<Output>,
     frames: Option<Connection>,
     tree: Arc<dyn Tree>,
@@ -74,7 +74,7 @@ pub(crate) async fn start(node: &Node, version: &Arc<Version>) -> Result<Instanc
 
 async fn launch(node: &Node, version: &Arc<Version>, began: Instant) -> Result<Parts, StartError> {
     let mut identity = Identity::new(version, jiff::Timestamp::now());
-    let address = (node.composer.isolation == Isolation::Process).then(|| node.addresses.take());
+    let address = (node.composer.isolation == Isolation::Process).then(|| Arc::new(node.addresses.take()));
     if let Some(address) = &address {
         identity.address = Some(address.ip);
         identity.port = Some(address.free_port().map_err(|error| StartError::Platform(error.to_string()))?);
@@ -126,7 +126,8 @@ async fn ready(node: &Node, parts: &mut Parts) -> Result<Protocol, Fault> {
         }
         compose::Protocol::RuntimeApi => {
             let listener = tree.take_listener().ok_or(Fault::Broken)?;
-            let api = Api::serve(listener, node.limits.payload, &node.tracker, parts.closed.clone());
+            let held = parts.address.clone();
+            let api = Api::serve(listener, node.limits.payload, &node.tracker, parts.closed.clone(), held);
             tokio::select! {
                 ready = api.ready() => ready?,
                 _ = tree.exited() => return Err(Fault::Broken),

@@ -108,13 +108,20 @@ impl Launcher for Processes {
             let (step, reason) = ("mount /usr".to_owned(), "made to fail".to_owned());
             return Box::pin(std::future::ready(Err(StartError::Step { step, reason })));
         }
-        let tree: Arc<dyn Tree> = Arc::new(spawn(&spec, channels));
+        assert!(!spec.process.environment.iter().any(|(name, _)| name == "PANIC"), "made to panic");
+        let listener = match spec.server_listener.map(Listener::bind).transpose() {
+            Ok(listener) => listener,
+            Err(error) => {
+                let (step, reason) = ("listen".to_owned(), error.to_string());
+                return Box::pin(std::future::ready(Err(StartError::Step { step, reason })));
+            }
+        };
+        let tree: Arc<dyn Tree> = Arc::new(spawn(&spec, channels, listener));
         Box::pin(std::future::ready(Ok(tree)))
     }
 }
 
-fn spawn(spec: &Spec, channels: Channels) -> Process {
-    let listener = spec.server_listener.map(|address| Listener::bind(address).unwrap());
+fn spawn(spec: &Spec, channels: Channels, listener: Option<Listener>) -> Process {
     // The kernel ends the program with the test's thread, also where a test fails half-way.
     let mut command = Command::new("/usr/bin/setpriv");
     command

@@ -27,6 +27,14 @@ const GRACE: Duration = Duration::from_millis(500);
 /// A place among the node's concurrent starts; given back by `Drop`.
 struct Place(Arc<Node>);
 
+/// Reports an instance as gone if its task ends without having reported anything: no request may wait for a
+/// start that nobody makes any more.
+struct Unreported {
+    function: Arc<Function>,
+    key: Key,
+    reported: bool,
+}
+
 /// Runs one instance.
 pub(super) async fn live(
     function: Arc<Function>,
@@ -34,6 +42,7 @@ pub(super) async fn live(
     version: Arc<Version>,
     retire: CancellationToken,
 ) {
+    let mut unreported = Unreported { function: Arc::clone(&function), key, reported: false };
     let place = Place(Arc::clone(function.node()));
     let began = Instant::now();
     let ending = function.node().ending.clone();
@@ -70,6 +79,7 @@ pub(super) async fn live(
             function.start_failed(key, StartFault::Platform, failures::no_sandbox(reason));
         }
     }
+    unreported.reported = true;
 }
 
 /// Starts the instance and gives the place up when it is ready, has failed or has taken too long for it.
@@ -109,5 +119,17 @@ async fn end(instance: &Arc<Instance>) {
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.start_is_over();
+    }
+}
+
+// === impl Unreported ===
+
+impl Drop for Unreported {
+    fn drop(&mut self) {
+        if !self.reported {
+            let reason = "the instance's task ended".to_owned();
+            self.function.start_failed(self.key, StartFault::Platform, failures::no_sandbox(reason));
+            self.function.send(Event::Gone { instance: self.key });
+        }
     }
 }

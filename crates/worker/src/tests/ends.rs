@@ -146,6 +146,20 @@ async fn syntax_errors_missing_handlers_and_exits_during_init_are_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_whose_task_breaks_leaves_nobody_waiting() {
+    let world = World::new(Limits::default());
+    let mut version = world.version("hello", &[("lambda_function.py", HANDLER)]);
+    version.environment.insert("PANIC".to_owned(), "1".to_owned());
+    let version = Arc::new(version);
+    let refused = tokio::time::timeout(Duration::from_secs(10), invoke(&world, &version, "{}")).await;
+    assert!(matches!(refused.unwrap(), Err(Refusal::Platform(_))));
+    wait_until("its place is free again", || {
+        (instances(&world), world.worker.status().starts_running) == (0, 0)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sandbox_that_fails_is_tried_again_and_then_it_is_the_platforms_fault() {
     let world = World::new(Limits::default());
     let version = Arc::new(world.version("hello", &[("lambda_function.py", HANDLER)]));

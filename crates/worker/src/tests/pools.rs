@@ -8,11 +8,9 @@ use types::routing::{Function, Snapshot};
 use super::*;
 
 const HANDLER: &str = r#"
-import os, threading, time
+import os, time
 def lambda_handler(event, context):
     time.sleep(event.get("sleep", 0))
-    if event.get("die"):
-        threading.Timer(0.02, os._exit, [0]).start()
     return os.getpid()
 "#;
 
@@ -95,10 +93,13 @@ async fn a_caller_who_leaves_while_it_runs_does_not_stop_it() {
 async fn an_idle_instance_that_dies_is_not_given_to_anyone() {
     let world = World::new(Limits::default());
     let version = Arc::new(world.version("hello", &[("lambda_function.py", HANDLER)]));
-    // Each instance dies shortly after its answer: sooner or later a request meets one that is just gone.
     let mut pids = BTreeSet::new();
     for _ in 0..10 {
-        pids.insert(call(&world, &version, r#"{"die": true}"#).await.to_string());
+        let pid = call(&world, &version, "{}").await;
+        let raw = i32::try_from(pid.as_i64().unwrap()).unwrap();
+        let process = rustix::process::Pid::from_raw(raw).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        pids.insert(raw);
         wait_until("it is gone", || instances(&world) == 0).await;
     }
     assert_eq!(pids.len(), 10);
@@ -160,13 +161,14 @@ async fn a_drain_finishes_what_runs_refuses_the_rest_and_leaves_nothing() {
     version.settings.max_instances = Some(1);
     let version = Arc::new(version);
     let pid = call(&world, &version, "{}").await;
-    let running = spawn(world.worker.invoke(Arc::clone(&version), event(r#"{"sleep": 0.2}"#)));
-    let queued = spawn(world.worker.invoke(Arc::clone(&version), event("{}")));
-    wait_until("both are there", || {
-        let status = &world.worker.status().functions[0];
-        status.queued == 1 && status.instances[0].state == crate::status::State::Busy
+    let running = spawn(world.worker.invoke(Arc::clone(&version), event(r#"{"sleep": 1}"#)));
+    // One after the other, so that it is known which of them waits.
+    wait_until("it runs", || {
+        world.worker.status().functions[0].instances[0].state == crate::status::State::Busy
     })
     .await;
+    let queued = spawn(world.worker.invoke(Arc::clone(&version), event("{}")));
+    wait_until("the other waits", || world.worker.status().functions[0].queued == 1).await;
     world.worker.drain(Duration::from_secs(10)).await;
     assert!(running.await.unwrap().unwrap().failure.is_none());
     assert!(matches!(queued.await.unwrap(), Err(Refusal::Draining)));
