@@ -100,6 +100,11 @@ impl Arrivals {
         self.receiver.try_recv().ok().inspect(|message| self.waiting.release(message))
     }
 
+    /// How many lines have arrived and are not taken yet.
+    pub(crate) fn lines(&self) -> usize {
+        self.waiting.lines.load(Ordering::Relaxed)
+    }
+
     /// What was dropped since the last call.
     pub(crate) fn dropped(&self) -> Dropped {
         mem::take(&mut *self.waiting.dropped.lock())

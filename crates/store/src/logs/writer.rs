@@ -1,12 +1,14 @@
 //! The thread that keeps lines.
 //!
-//! Woken by the first line, it takes all that have arrived, writes them in one transaction, drops a
-//! function's oldest lines where it has more than its share, and waits again. Nothing is written later to
-//! make a batch larger: under load batches grow by themselves. What cannot be written (a full disk) is
-//! counted like a line that found no room, and tried again with the next batch as a count only.
+//! Woken by the first line, it lets others arrive for [`GATHER`], writes all in one transaction, drops a
+//! function's oldest lines where it has more than its share, and waits again. A transaction for each request
+//! would cost more than many a request; a line is still read by queries well within 100 ms. What cannot be
+//! written (a full disk) is counted like a line that found no room, and tried again with the next batch as
+//! a count only.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::oneshot;
@@ -17,6 +19,8 @@ use super::queue::{Arrivals, Message};
 
 /// Most lines that share one transaction.
 const BATCH: usize = 2048;
+/// How long lines may arrive before they are written together.
+const GATHER: Duration = Duration::from_millis(20);
 /// What a line costs besides its text, as CloudWatch counts it.
 const LINE_OVERHEAD: u64 = 26;
 /// Lines deleted at a time to get back under a function's share.
@@ -47,6 +51,10 @@ impl Writer {
     /// Works until no more can come.
     pub(crate) fn run(mut self, mut arrivals: Arrivals) {
         while let Some(first) = arrivals.wait() {
+            // Who waits for a flush or a deletion is not kept waiting, and a full queue is not either.
+            if matches!(first, Message::Line(_)) && arrivals.lines() < BATCH {
+                thread::sleep(GATHER);
+            }
             let mut lines = Vec::new();
             let mut next = Some(first);
             while let Some(message) = next {
