@@ -49,7 +49,8 @@ struct Skip {
 pub(crate) fn check(root: &Path, metadata: &Metadata) -> Result<Vec<Finding>> {
     let text = std::fs::read_to_string(root.join("deny.toml")).context("deny.toml")?;
     let policy: Policy = toml::from_str(&text).context("deny.toml")?;
-    let outside: Vec<&Package> = metadata.packages.iter().filter(|package| package.source.is_some()).collect();
+    let outside: Vec<&Package> =
+        metadata.packages.iter().filter(|package| package.source.is_some()).collect();
     let mut findings = Vec::new();
     for package in &outside {
         findings.extend(check_license(package, &policy.licenses));
@@ -71,7 +72,8 @@ fn check_license(package: &Package, licenses: &Licenses) -> Option<Finding> {
             .split(" AND ")
             .all(|one| licenses.allow.iter().any(|allow| allow == one.trim_matches(['(', ')', ' '])))
     });
-    (!allowed).then(|| error(&package.name, format!("licence `{expression}` is not on the list in deny.toml")))
+    (!allowed)
+        .then(|| error(&package.name, format!("licence `{expression}` is not on the list in deny.toml")))
 }
 
 fn check_source(package: &Package) -> Option<Finding> {
@@ -110,7 +112,10 @@ fn check_duplicates(outside: &[&Package], bans: &Bans) -> Vec<Finding> {
         .into_iter()
         .filter(|(name, versions)| versions.len() > 1 && !bans.skip.iter().any(|skip| skip.name == *name))
         .map(|(name, versions)| {
-            error(name, format!("is in the tree as {}: unify, or give a reason in deny.toml", versions.join(" and ")))
+            error(
+                name,
+                format!("is in the tree as {}: unify, or give a reason in deny.toml", versions.join(" and ")),
+            )
         })
         .collect()
 }

@@ -22,7 +22,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("lambda", &["types", "aws", "store"]),
     ("services", &["types", "aws", "store"]),
     ("server", &["types", "aws", "store", "gateway", "worker", "lambda", "services", "sandbox"]),
-    ("cli", &["types", "server", "sandbox", "worker"]),
+    ("cli", &["types", "server", "sandbox", "worker", "autoscaler"]),
     ("testkit", &[]),
 ];
 /// Our packages are called `lambent-CRATE`.
@@ -77,7 +77,10 @@ pub(crate) fn check(root: &Path, metadata: &Metadata) -> Result<Vec<Finding>> {
         }
         let Some(name) = package.name.strip_prefix(PREFIX) else { continue };
         let Some((_, allowed)) = DIRECTIONS.iter().find(|(known, _)| *known == name) else {
-            findings.push(error(&place, format!("`{name}` is a new crate: it needs an ADR and a direction here")));
+            findings.push(error(
+                &place,
+                format!("`{name}` is a new crate: it needs an ADR and a direction here"),
+            ));
             continue;
         };
         let ours = package.dependencies.iter().filter(|dependency| dependency.kind.as_deref() != Some("dev"));

@@ -46,7 +46,8 @@ fn check_file(name: &str, text: &str) -> Vec<Finding> {
     }
     let contents = name.ends_with("/lib.rs") || name.ends_with("/mod.rs");
     if contents && !name.contains("/tests/") && lines > MAX_CONTENTS {
-        findings.push(error(name, format!("{lines} lines in a table of contents, the cap is {MAX_CONTENTS}")));
+        findings
+            .push(error(name, format!("{lines} lines in a table of contents, the cap is {MAX_CONTENTS}")));
     }
     for gap in GAPS.iter().filter(|gap| text.contains(**gap)) {
         findings.push(error(name, format!("holds `{gap}`: finish it, or leave it out and say so")));

@@ -48,7 +48,9 @@ pub struct Outcome {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refusal {
     /// The function's reserved concurrency is in use.
-    #[error("reserved concurrency of {limit} is in use: retry later, or raise it with PutFunctionConcurrency")]
+    #[error(
+        "reserved concurrency of {limit} is in use: retry later, or raise it with PutFunctionConcurrency"
+    )]
     ReservedConcurrency {
         /// The reserved concurrency.
         limit: u32,
