@@ -123,9 +123,10 @@ fn host_checks(probe: &sandbox::Probe) -> Vec<Check> {
             "port discovery",
         ),
         refused(
-            "nothing needs it yet; Linux 5.13 or newer has it",
+            "use Linux 5.19 or newer with Landlock on: without it a server that is taken over can use every file \
+             of its user",
             Verdict::Warn,
-            probe.landlock.clone().map(|version| format!("version {version}")),
+            landlock(&probe.landlock),
             "landlock",
         ),
     ];
@@ -239,6 +240,15 @@ impl Check {
                 fix: Some(fix.to_owned()),
             },
         }
+    }
+}
+
+/// What the server can be confined with. The first version does not let it move files as its store does.
+fn landlock(found: &Result<u32, String>) -> Result<String, String> {
+    match found {
+        Ok(1) => Err("version 1, and 2 is needed".to_owned()),
+        Ok(version) => Ok(format!("version {version}")),
+        Err(reason) => Err(reason.clone()),
     }
 }
 

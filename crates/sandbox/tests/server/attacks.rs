@@ -190,7 +190,7 @@ fn of_victim(name: &str) -> String {
 fn read_victim() -> io::Result<()> {
     let mut byte = 0u8;
     let local = libc::iovec { iov_base: std::ptr::from_mut(&mut byte).cast(), iov_len: 1 };
-    let remote = libc::iovec { iov_base: 1 as *mut _, iov_len: 1 };
+    let remote = libc::iovec { iov_base: std::ptr::dangling_mut(), iov_len: 1 };
     let result = raw(
         libc::SYS_process_vm_readv,
         [victim_number(), std::ptr::from_ref(&local) as i64, 1, std::ptr::from_ref(&remote) as i64, 1],
