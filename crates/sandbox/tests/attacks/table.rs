@@ -157,8 +157,13 @@ fn root() -> Vec<Attack> {
         attack("write_sysrq", "refused EROFS|refused EACCES|absent ENOENT", &[(Root, EROFS), (User, EACCES)])
             .lacking("a kernel without the magic key"),
         attack("read_timers", "refused empty", &[(Root, "refused empty"), (User, EACCES)]),
-        group("release_agent", &[(User, EPERM), (Capabilities, EPERM), (Seccomp, EPERM), (Cgroup, ENOENT)])
-            .lacking("a host with cgroup v2 only"),
+        Attack::new(
+            "release_agent",
+            GROUPS,
+            "refused EPERM|absent this host has no v1 hierarchy",
+            &[(User, EPERM), (Capabilities, EPERM), (Seccomp, EPERM), (Cgroup, ENOENT)],
+        )
+        .lacking("a host with cgroup v2 only"),
         group(
             "group_of_siblings",
             &[(User, EPERM), (Capabilities, EPERM), (Seccomp, EPERM), (Cgroup, OWN_GROUP)],
