@@ -8,8 +8,10 @@
 pub mod admission;
 mod backoff;
 mod event;
+pub mod keep_alive;
 mod scale;
 mod settle;
+pub mod simulate;
 
 pub use event::{Action, Event, Instance, Policy, Reason, Refusal, Request, Revision, StartFault};
 pub use scale::{Counts, State, decide};

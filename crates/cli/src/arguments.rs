@@ -8,7 +8,7 @@ use crate::commands;
 /// Run functions and web applications that scale from zero, on a machine of your own
 ///
 /// Start a server with `lambent serve`, then turn a folder into a running service with
-/// `lambent deploy DIR`. Every command but `serve` and `doctor` talks to a running server through the
+/// `lambent deploy DIR`. Every command but `serve`, `doctor` and `simulate` talks to a running server through the
 /// AWS operations that any AWS SDK uses.
 #[derive(Debug, Parser)]
 #[command(name = "lambent", version, arg_required_else_help = true, subcommand_required = true)]
@@ -62,6 +62,7 @@ pub enum Command {
     Delete(commands::delete::DeleteArguments),
     Status(commands::status::StatusArguments),
     Doctor(commands::doctor::DoctorArguments),
+    Simulate(commands::simulate::SimulateArguments),
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ fn dispatch(arguments: Arguments, printer: Printer) -> anyhow::Result<ExitStatus
     let command = match arguments.command {
         Command::Serve(serve) => return commands::serve::run(*serve, printer),
         Command::Doctor(doctor) => return commands::doctor::run(&doctor, printer),
+        Command::Simulate(simulate) => return commands::simulate::run(&simulate, printer),
         command => command,
     };
     let server = api::Server::new(&arguments.global.endpoint, &arguments.global.admin)?;
@@ -60,7 +61,7 @@ fn dispatch(arguments: Arguments, printer: Printer) -> anyhow::Result<ExitStatus
             Command::Delete(delete) => commands::delete::run(&delete, &server, printer).await,
             Command::Rollback(rollback) => commands::rollback::run(&rollback, &server, printer).await,
             Command::Status(status) => commands::status::run(&status, &server, printer).await,
-            Command::Serve(_) | Command::Doctor(_) => Ok(ExitStatus::Success),
+            Command::Serve(_) | Command::Doctor(_) | Command::Simulate(_) => Ok(ExitStatus::Success),
         }
     })
 }

@@ -11,6 +11,7 @@ pub mod list;
 pub mod logs;
 pub mod rollback;
 pub mod serve;
+pub mod simulate;
 pub mod status;
 
 /// How a command that ran to its end came out. A command that could not run is an error instead.

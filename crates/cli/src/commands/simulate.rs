@@ -1,0 +1,252 @@
+//! `lambent simulate`: replays a trace of calls against keep-alive policies and says what each would have
+//! cost. Reads files and prints; the policies and the sums are in `autoscaler`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use autoscaler::keep_alive::price;
+use autoscaler::keep_alive::{Fork, Priors};
+use autoscaler::simulate::azure::{self, Tables};
+use autoscaler::simulate::compare::{Comparison, Row, Setup, compare};
+use autoscaler::simulate::outcome::Charges;
+use autoscaler::simulate::trace::Trace;
+use autoscaler::simulate::{load, plot, synthetic};
+use clap::Args;
+
+use super::ExitStatus;
+use crate::diagnostics::Advised;
+use crate::printer::Printer;
+
+/// The generated trace: functions, minutes, and the seeds of what is tested and of what is learned from.
+const FUNCTIONS: usize = 1_000;
+const MINUTES: usize = 1_440;
+const TEST_SEED: u64 = 1;
+const PRIOR_SEED: u64 = 2;
+/// Names of the tables in a folder, in the layouts that are published.
+const INVOCATIONS: [&str; 2] = ["invocations.csv", "inv.csv"];
+const MEMORY: [&str; 2] = ["memory.csv", "mem.csv"];
+const DURATIONS: [&str; 2] = ["durations.csv", "run.csv"];
+
+/// Compare keep-alive policies on a trace of calls
+///
+/// Replays the calls against the policy of `autoscaler` and against fixed times, Knative's retention, the
+/// hybrid histogram and greedy-dual, and prints for each how long callers would have waited for starts and how
+/// much memory would have stood idle. No server is needed. The server does not follow this policy yet; see
+/// docs/keep-alive.md.
+///
+/// Example: lambent simulate --trace azure2019_1350 --prior azure2019_500_8h --svg frontier.svg
+#[derive(Debug, Args)]
+pub struct SimulateArguments {
+    /// A folder with the tables of the Azure Functions trace 2019, or a file with calls in the format of 2021
+    /// [default: a trace generated from published parameters]
+    #[arg(long, value_name = "DIR|FILE")]
+    trace: Option<PathBuf>,
+    /// Another trace, to learn from what functions do before their own gaps are known [default: a generated
+    /// one]
+    #[arg(long, value_name = "DIR|FILE")]
+    prior: Option<PathBuf>,
+    /// What memory costs: milliseconds of delay per GiB-minute; several draw the frontier
+    #[arg(
+        long,
+        value_name = "MS",
+        value_delimiter = ',',
+        value_parser = amount,
+        default_values_t = [price::DEFAULT / 10.0, 5.0, 10.0, price::DEFAULT, 50.0, 100.0, 200.0]
+    )]
+    price: Vec<f64>,
+    /// Milliseconds of a start from nothing (assumed)
+    #[arg(long, value_name = "MS", value_parser = amount, default_value_t = 250.0)]
+    cold_start: f64,
+    /// Milliseconds of a start from a template (assumed until measured)
+    #[arg(long, value_name = "MS", value_parser = amount, default_value_t = 5.0)]
+    fork: f64,
+    /// Memory of a template as a share of an instance's (assumed until measured)
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value_t = 0.1)]
+    template_memory: f64,
+    /// Write the frontier as a picture
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Instead of a trace, drive the scaling rules with a step, a ramp, a sine and a spike, and count starts and
+    /// stops against those needed
+    #[arg(long, conflicts_with_all = ["trace", "prior", "price", "svg"])]
+    loads: bool,
+}
+
+/// Runs the command.
+pub fn run(arguments: &SimulateArguments, printer: Printer) -> anyhow::Result<ExitStatus> {
+    if arguments.loads {
+        return loads(printer);
+    }
+    let trace = read(arguments.trace.as_deref(), TEST_SEED)?;
+    let (prior, priors) = learn(arguments.prior.as_deref())?;
+    let setup = Setup {
+        charges: Charges { cold_start: arguments.cold_start / 1e3 },
+        fork: Fork { delay: arguments.fork / 1e3, share: arguments.template_memory },
+        prices: arguments.price.clone(),
+    };
+    let comparison = compare(&trace, &prior, &priors, &setup);
+    if let Some(path) = &arguments.svg {
+        std::fs::write(path, plot::svg(&comparison))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        printer.step("wrote", path.display());
+    }
+    if printer.is_json() {
+        printer.document(&comparison)?;
+    } else {
+        print(&comparison, printer)?;
+    }
+    Ok(ExitStatus::Success)
+}
+
+fn print(comparison: &Comparison, printer: Printer) -> anyhow::Result<()> {
+    printer.data(format_args!(
+        "{}: {} functions, {} calls, {:.1} h; priors from {}\ncold start {} ms, fork {} ms, template {} % of an \
+         instance; {} calls waited at the limit of instances\n",
+        comparison.trace,
+        comparison.functions,
+        comparison.invocations,
+        comparison.horizon / 3_600.0,
+        comparison.prior,
+        comparison.cold_start * 1e3,
+        comparison.fork.delay * 1e3,
+        comparison.fork.share * 1e2,
+        comparison.waited,
+    ))?;
+    let header = [
+        "policy",
+        "setting",
+        "delay",
+        "rel.",
+        "idle GiB h",
+        "rel.",
+        "cold",
+        "forks",
+        "pre-warms",
+        "starts",
+        "stops",
+        "start work",
+        "p75 cold",
+        "less of both than",
+    ];
+    printer.table(header, comparison.rows.iter().map(cells).collect())?;
+    Ok(())
+}
+
+fn cells(row: &Row) -> [String; 14] {
+    let outcome = &row.outcome;
+    let beaten = match (row.beats_fixed, row.beats_hybrid) {
+        (true, true) => "fixed 10, hybrid",
+        (true, false) => "fixed 10",
+        (false, true) => "hybrid",
+        (false, false) => "-",
+    };
+    [
+        row.family.label().to_owned(),
+        row.setting.clone(),
+        format!("{:.0} s", outcome.delay_seconds),
+        format!("{:.3}", row.relative_delay),
+        format!("{:.1}", outcome.idle_gib_seconds / 3_600.0),
+        format!("{:.3}", row.relative_idle),
+        outcome.cold.to_string(),
+        outcome.forks.to_string(),
+        outcome.prewarms.to_string(),
+        outcome.starts.to_string(),
+        outcome.stops.to_string(),
+        format!("{:.0} s", outcome.start_seconds),
+        format!("{:.3}", row.cold_share_p75),
+        beaten.to_owned(),
+    ]
+}
+
+fn loads(printer: Printer) -> anyhow::Result<ExitStatus> {
+    let reports: Vec<load::Report> = load::Shape::ALL.map(|shape| load::run(shape, TEST_SEED)).into();
+    if printer.is_json() {
+        printer.document(&reports)?;
+        return Ok(ExitStatus::Success);
+    }
+    let header =
+        ["load", "requests", "starts", "stops", "needed", "ratio", "stopped too soon", "longest wait"];
+    let cells = |report: &load::Report| {
+        [
+            format!("{:?}", report.shape).to_lowercase(),
+            report.requests.to_string(),
+            report.starts.to_string(),
+            report.stops.to_string(),
+            report.needed.to_string(),
+            format!("{:.2}", (report.starts + report.stops) as f64 / report.needed.max(1) as f64),
+            report.regretted.to_string(),
+            format!("{:.1} ms", report.longest_wait),
+        ]
+    };
+    printer.table(header, reports.iter().map(cells).collect())?;
+    Ok(ExitStatus::Success)
+}
+
+fn learn(path: Option<&Path>) -> anyhow::Result<(String, Priors)> {
+    let trace = read(path, PRIOR_SEED)?;
+    Ok((trace.name.clone(), trace.priors()))
+}
+
+/// The trace at this path, or a generated one.
+fn read(path: Option<&Path>, seed: u64) -> anyhow::Result<Trace> {
+    let Some(path) = path else { return Ok(synthetic::trace(FUNCTIONS, MINUTES, seed)) };
+    let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let trace = if path.is_dir() {
+        let invocations = table(path, &INVOCATIONS)?.ok_or_else(|| {
+            Advised::new(
+                format!("{} holds no {}", path.display(), INVOCATIONS.join(" or ")),
+                "give a folder of the Azure Functions trace 2019: calls per minute, memory and durations, as plain CSV",
+            )
+        })?;
+        let memory = table(path, &MEMORY)?.unwrap_or_default();
+        let durations = table(path, &DURATIONS)?.unwrap_or_default();
+        let tables = Tables { invocations: &invocations, memory: &memory, durations: &durations };
+        azure::minutes(&name, tables)
+    } else {
+        azure::calls(&name, &text(path)?)
+    };
+    trace.with_context(|| format!("cannot read the trace {}", path.display()))
+}
+
+/// The first of these tables that is there.
+fn table(folder: &Path, names: &[&str]) -> anyhow::Result<Option<String>> {
+    let path = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    path.map(|path| text(&path)).transpose()
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// A number that is not negative.
+fn amount(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+        _ => Err("must be a number from 0 on".to_owned()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match amount(text) {
+        Ok(share) if share <= 1.0 => Ok(share),
+        _ => Err("must be a number from 0 to 1".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_folder_a_file_and_says_what_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = read(Some(folder.path()), 1).unwrap_err().to_string();
+        assert!(message.contains("invocations.csv or inv.csv"), "{message}");
+        std::fs::write(folder.path().join("inv.csv"), "HashFunction,minute_1,minute_2\nf,1,1\n").unwrap();
+        assert_eq!(read(Some(folder.path()), 1).unwrap().invocations(), 2);
+        let file = folder.path().join("calls.csv");
+        std::fs::write(&file, "app,func,end_timestamp,duration\na,f,2,x\n").unwrap();
+        let error = format!("{:#}", read(Some(&file), 1).unwrap_err());
+        assert!(error.contains("calls.csv") && error.contains("line 2: 'x' is not a number"), "{error}");
+    }
+}
