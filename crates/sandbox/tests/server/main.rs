@@ -86,7 +86,8 @@ fn main() -> ExitCode {
 /// Runs an attack and its control, and prints both.
 fn judge(scene: &Scene, attack: &Attack, wrong: &mut Vec<String>) {
     let lacking = match attack.needs {
-        Needs::Root | Needs::Capability if !rustix::process::geteuid().is_root() => Some("not root"),
+        Needs::Root if !rustix::process::geteuid().is_root() => Some("not root"),
+        Needs::Capability if !administers() => Some("no CAP_SYS_ADMIN"),
         Needs::LandlockSignals if scene.landlock < 6 => Some("Landlock before version 6"),
         _ if attack.by_path && scene.landlock < 2 => Some("no Landlock here"),
         _ => None,
@@ -109,6 +110,12 @@ fn judge(scene: &Scene, attack: &Attack, wrong: &mut Vec<String>) {
     expect("reduced mode", &reduced, attack.reduced.unwrap_or(attack.sealed));
     let lacks = attack.lacking.is_some() && control != "succeeded";
     expect("control", &control, if lacks { &control } else { "succeeded" });
+}
+
+/// Whether a control can have the capability that is given up.
+fn administers() -> bool {
+    let sets = rustix::thread::capabilities(None).unwrap();
+    sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN)
 }
 
 /// One attack in a process of its own; its verdict.
