@@ -17,7 +17,8 @@ pub struct Charges {
 pub struct Tally {
     /// Seconds of idle instances.
     pub idle: f64,
-    /// Seconds of templates without an idle instance beside them.
+    /// Seconds of the template, also while instances are there; what a policy without templates has here
+    /// weighs nothing.
     pub template: f64,
     /// Starts from nothing that a request waited for.
     pub cold: u64,

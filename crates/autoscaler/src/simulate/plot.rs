@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::compare::{Comparison, Family};
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 920.0;
 const HEIGHT: f64 = 560.0;
 const LEFT: f64 = 80.0;
 const RIGHT: f64 = 660.0;

@@ -1,12 +1,13 @@
 //! Runs one policy over a trace, function by function, and adds up what it costs.
 //!
 //! For each gap the plan made at its beginning decides: an instance that is there answers without delay, a
-//! template costs a fork, else the start is cold. Memory of an instance counts in full while it is idle; the
-//! template counts for itself while the function is quiet and no plan of this gap has an instance there.
+//! template costs a fork, else the start is cold. Memory of an instance counts in full while it is idle. A
+//! template counts for as long as it is there, also while instances are: as if they shared nothing, which is
+//! the most it can cost.
 
 use super::outcome::{Charges, Outcome, Tally};
 use super::trace::{Function, Kind, Trace};
-use crate::keep_alive::{Fork, Plan, Window};
+use crate::keep_alive::{Fork, Plan};
 
 /// A policy for one function: what to keep during a gap, decided when the gap begins.
 pub trait Retention {
@@ -57,7 +58,16 @@ fn function_tally(
     let mut tally = Tally { idle: function.brief, ..Tally::default() };
     let mut idle: Vec<Idle> = Vec::new();
     let mut first = true;
+    // Since when something of the function runs; its template is there for all of that time.
+    let mut running = None;
     for edge in &function.edges {
+        match edge.kind {
+            Kind::Idle { quiet: true } => {
+                tally.template += running.take().map_or(0.0, |since| edge.at - since);
+            }
+            Kind::Idle { quiet: false } => {}
+            Kind::Use | Kind::Fresh => running = running.or(Some(edge.at)),
+        }
         match edge.kind {
             Kind::Idle { quiet } => idle.push(Idle { since: edge.at, quiet, plan: policy.plan(quiet) }),
             Kind::Use => {
@@ -75,6 +85,7 @@ fn function_tally(
         }
         first = false;
     }
+    tally.template += running.map_or(0.0, |since| horizon - since);
     for place in &idle {
         hold(&mut tally, place, horizon - place.since);
     }
@@ -109,13 +120,9 @@ fn hold(tally: &mut Tally, place: &Idle, gap: f64) {
     if let Some(template) = place.plan.template
         && place.quiet
     {
-        tally.template += template.presence(gap) - overlap(template, instance, gap);
+        tally.template += template.presence(gap);
         tally.template_prewarms += u64::from(template.prewarms() && gap >= template.from);
     }
-}
-
-fn overlap(one: Window, other: Window, gap: f64) -> f64 {
-    (one.until.min(other.until).min(gap) - one.from.max(other.from)).max(0.0)
 }
 
 fn count(tally: &mut Tally, found: Found) {

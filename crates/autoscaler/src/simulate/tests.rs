@@ -81,8 +81,8 @@ fn a_replay_charges_what_the_plan_says() {
     let tiers = replay::run(&trace, &CHARGES, Some(FORK), |_| Always(plan));
     assert_eq!((tiers.cold, tiers.forks), (1, 1));
     assert!((tiers.delay_seconds - 0.255).abs() < 1e-9);
-    // Beside the instances: the template for 80 s, and for 180 s at the end.
-    assert_eq!(round(tiers.idle_gib_seconds), 50.0 + 26.0);
+    // Beside the instances: the template for 3 s of runs, and for gaps of 10 s, 100 s and 200 s at the end.
+    assert_eq!(round(tiers.idle_gib_seconds), 50.0 + 31.3);
     let plan = Plan { instance: Window { from: 95.0, until: 105.0 }, template: None };
     let prewarmed = replay::run(&trace, &CHARGES, None, |_| Always(plan));
     // Gone when the second call comes, back for the third, and back in vain at the end.
