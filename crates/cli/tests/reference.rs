@@ -36,6 +36,7 @@ fn commands(overview: &str) -> Vec<&str> {
     names
 }
 
+#[expect(clippy::unwrap_used, reason = "a test's panic is its verdict")]
 fn help(command: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_lambent"))
         .args(command)
