@@ -1,7 +1,7 @@
 //! Drives the scaling rules themselves, [`crate::decide`], with loads of four shapes, and counts how often
 //! instances are started and stopped against how often that was needed.
 //!
-//! One function, one request per instance, no failures, starts that take as long as a fork. Needed is what
+//! One function, one request per instance, no failures. Needed is what
 //! would happen if starts took no time: an instance for each request that finds none free, and a stop for each
 //! that nobody takes within the idle window.
 
@@ -26,9 +26,8 @@ const HIGH: f64 = 120.0;
 /// Seconds of load, and of the silence after it in which everything goes.
 const LOADED: f64 = 300.0;
 const SILENCE: f64 = 90.0;
-/// How long an idle instance stays, and how long a start takes.
+/// How long an idle instance stays.
 const IDLE: Duration = Duration::from_secs(30);
-const START: Duration = Duration::from_millis(5);
 const MAX_INSTANCES: u32 = 100;
 
 /// How the load changes.
@@ -50,6 +49,8 @@ pub enum Shape {
 pub struct Report {
     /// The load.
     pub shape: Shape,
+    /// Milliseconds that a start takes.
+    pub start: f64,
     /// Requests sent.
     pub requests: usize,
     /// Requests that were run.
@@ -86,15 +87,17 @@ struct World {
     // Moments and run times of the requests.
     calls: Vec<(Duration, Duration)>,
     last_start: Option<Duration>,
+    start: Duration,
     report: Report,
 }
 
-/// Runs one shape. The same seed makes the same load.
+/// Runs one shape with starts that take this long. The same seed makes the same load.
 #[must_use]
-pub fn run(shape: Shape, seed: u64) -> Report {
+pub fn run(shape: Shape, seed: u64, start: Duration) -> Report {
     let calls = calls(shape, seed);
     let report = Report {
         shape,
+        start: start.as_secs_f64() * 1e3,
         requests: calls.len(),
         served: 0,
         starts: 0,
@@ -117,6 +120,7 @@ pub fn run(shape: Shape, seed: u64) -> Report {
         made: 0,
         calls,
         last_start: None,
+        start,
         report,
     };
     world.play();
@@ -225,7 +229,7 @@ impl World {
             Action::Start { instance, .. } => {
                 self.report.starts += 1;
                 self.last_start = Some(now);
-                self.later(now + START, Happening::Started(instance));
+                self.later(now + self.start, Happening::Started(instance));
             }
             Action::Assign { request, instance } => {
                 let call = usize::try_from(request.0).ok().and_then(|index| self.calls.get(index));

@@ -2,6 +2,7 @@
 //! cost. Reads files and prints; the policies and the sums are in `autoscaler`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use autoscaler::keep_alive::price;
@@ -75,7 +76,7 @@ pub struct SimulateArguments {
 /// Runs the command.
 pub fn run(arguments: &SimulateArguments, printer: Printer) -> anyhow::Result<ExitStatus> {
     if arguments.loads {
-        return loads(printer);
+        return loads(arguments, printer);
     }
     let trace = read(arguments.trace.as_deref(), TEST_SEED)?;
     let (prior, priors) = learn(arguments.prior.as_deref())?;
@@ -158,17 +159,32 @@ fn cells(row: &Row) -> [String; 14] {
     ]
 }
 
-fn loads(printer: Printer) -> anyhow::Result<ExitStatus> {
-    let reports: Vec<load::Report> = load::Shape::ALL.map(|shape| load::run(shape, TEST_SEED)).into();
+fn loads(arguments: &SimulateArguments, printer: Printer) -> anyhow::Result<ExitStatus> {
+    let mut reports = Vec::new();
+    for start in [arguments.fork, arguments.cold_start] {
+        let start = Duration::try_from_secs_f64(start / 1e3)
+            .map_err(|_| Advised::new("a start cannot take that long", "give it in milliseconds"))?;
+        reports.extend(load::Shape::ALL.map(|shape| load::run(shape, TEST_SEED, start)));
+    }
     if printer.is_json() {
         printer.document(&reports)?;
         return Ok(ExitStatus::Success);
     }
-    let header =
-        ["load", "requests", "starts", "stops", "needed", "ratio", "stopped too soon", "longest wait"];
+    let header = [
+        "load",
+        "start",
+        "requests",
+        "starts",
+        "stops",
+        "needed",
+        "ratio",
+        "stopped too soon",
+        "longest wait",
+    ];
     let cells = |report: &load::Report| {
         [
             format!("{:?}", report.shape).to_lowercase(),
+            format!("{} ms", report.start),
             report.requests.to_string(),
             report.starts.to_string(),
             report.stops.to_string(),
