@@ -2,7 +2,8 @@
 //!
 //! [`decide`] is the policy of one function; [`admission`] shares the node's starts between functions.
 //! No clock, no I/O, no tasks: time is an argument, and the caller (`worker::pool`) carries the actions
-//! out. The same code runs in the server, in property tests and later in a simulator.
+//! out. The same code runs in the server, in property tests and in the simulator ([`simulate`]).
+//! [`keep_alive`] decides how long what is idle stays; only the simulator follows it yet.
 #![forbid(unsafe_code)]
 
 pub mod admission;
