@@ -2,7 +2,7 @@
 //! then nothing. Fed with idle gaps, asked for a [`Plan`] at the end of each run.
 //!
 //! One value per function, made at its first start and thrown away with the function; a restart keeps it by
-//! serialising it. It refits when the observations grew by a quarter (every [`REFIT_AT_MOST`] at the latest)
+//! serialising it. It refits when the observations grew by a quarter (every 256 observations at the latest)
 //! or the terms changed, and answers from the last fit otherwise.
 
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 //! times, memory, periods of timers and bursts. For tests, for priors, and for a look without any data.
 //!
 //! Sources: Shahrad et al. 2020 for triggers, run times and memory; quantiles of calls per day are those of
-//! InVitro's sample of 10,000 functions. Popularity is cut at [`MOST_CALLS`] a day, because the few giants
+//! InVitro's sample of 10,000 functions. Popularity is cut at 50,000 a day, because the few giants
 //! above it are warm under every policy.
 
 use super::random::Random;
