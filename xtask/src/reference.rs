@@ -8,8 +8,11 @@ use anyhow::Result;
 use crate::error;
 use crate::finding::Finding;
 
-/// Where the pages are, and what writes each.
-const PAGES: &[(&str, fn() -> String)] = &[("docs/reference/settings.md", settings)];
+/// A page: where it is, and what it says.
+type Page = (&'static str, fn() -> String);
+
+/// All pages.
+const PAGES: &[Page] = &[("docs/reference/settings.md", settings)];
 
 /// Writes every page.
 pub(crate) fn write(root: &Path) -> Result<()> {
