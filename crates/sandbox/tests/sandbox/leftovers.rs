@@ -52,6 +52,9 @@ fn descriptors(world: &World) {
     let (server, broker) = (open(std::process::id()), open(world.broker));
     run(100);
     assert!(common::eventually(SOON, pool_is_full));
+    // Each of the pool's two shells hands over its network namespace when it is ready, which cannot be seen
+    // from here: the first count may have been without. What leaks with a sandbox would be a hundred.
+    let broker = broker + 2;
     assert!(common::eventually(SOON, || open(world.broker) <= broker), "{} of {broker}", open(world.broker));
     assert!(common::eventually(SOON, || open(std::process::id()) <= server));
 }
