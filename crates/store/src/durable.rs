@@ -105,11 +105,28 @@ fn make_removable(path: &Path) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.is_dir() {
         return Ok(());
     }
-    fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    make_writable(path)?;
     for entry in fs::read_dir(path)? {
         make_removable(&entry?.path())?;
     }
     Ok(())
+}
+
+/// Gives the owner back the right to change a directory. Through a descriptor: a running server is not
+/// allowed to change modes by path.
+fn make_writable(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.set_permissions(Permissions::from_mode(0o700))
+}
+
+/// Moves a directory to another parent, also a read-only one: moving it changes its `..`.
+pub(crate) fn move_directory(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            make_writable(from)?;
+            fs::rename(from, to)
+        }
+        result => result,
+    }
 }
 
 /// Whether an error means that there is no room left.

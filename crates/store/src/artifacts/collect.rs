@@ -107,7 +107,7 @@ impl Shared {
         let (code, blob) = (self.code(digest), self.blob(digest));
         if code.is_dir() {
             let aside = self.directory.aside();
-            fs::rename(&code, &aside)?;
+            durable::move_directory(&code, &aside)?;
             durable::remove_tree(&aside)?;
         }
         let size = fs::metadata(&blob).map_or(0, |metadata| metadata.len());
