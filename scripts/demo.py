@@ -19,7 +19,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BARS = " ▁▂▃▄▅▆▇█"
-# Exit status of `lambent serve` on a host that refuses namespaces (docs/errors.md).
+# Exit status of `lambent serve` on a host that refuses namespaces (docs/errors/exit-status.md).
 NAMESPACES_REFUSED = 77
 
 
