@@ -90,7 +90,7 @@ async fn a_description_makes_no_instance_stale_and_a_tag_may() {
     let tagged = platform.json("POST", &format!("/2017-03-31/tags/{arn}"), tags).await;
     assert_eq!(tagged.status, StatusCode::NO_CONTENT);
     let second = platform.resolve("hello").unwrap();
-    assert_eq!(second.settings.idle, Duration::from_secs(7));
+    assert_eq!(second.settings.idle, Some(Duration::from_secs(7)));
     assert_eq!(second.revision, first.revision, "how long an instance idles does not change what it is");
 
     platform

@@ -25,6 +25,9 @@ use crate::instance::Instance;
 use crate::metrics::Handles;
 use crate::status;
 
+/// How long an instance may stay idle where nothing is set.
+const DEFAULT_IDLE: Duration = Duration::from_secs(300);
+
 /// One function.
 pub(crate) struct Function {
     pub(super) name: String,
@@ -343,7 +346,7 @@ fn policy(node: &Node, version: &Version) -> Policy {
     Policy {
         max_instances: version.settings.max_instances.unwrap_or(node.limits.instances),
         concurrency: 1,
-        idle: version.settings.idle,
+        idle: version.settings.idle.unwrap_or(DEFAULT_IDLE),
         queue: version.settings.queue,
         reserved: version.reserved_concurrency,
     }

@@ -45,7 +45,7 @@ async fn a_burst_waits_in_order_under_the_cap_and_everyone_is_served() {
 async fn idle_instances_go_to_zero_and_come_back() {
     let world = World::new(Limits::default());
     let mut version = world.version("hello", &[("lambda_function.py", HANDLER)]);
-    version.settings.idle = Duration::from_millis(200);
+    version.settings.idle = Some(Duration::from_millis(200));
     let version = Arc::new(version);
     for _ in 0..3 {
         let pid = call(&world, &version, "{}").await;
