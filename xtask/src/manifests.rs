@@ -24,6 +24,8 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("server", &["types", "aws", "store", "gateway", "worker", "lambda", "services", "sandbox"]),
     ("cli", &["types", "server", "sandbox", "worker", "autoscaler"]),
     ("testkit", &[]),
+    // Load for benchmarks; nothing of the product depends on it, nor it on the product.
+    ("load", &[]),
 ];
 /// Our packages are called `lambent-CRATE`.
 const PREFIX: &str = "lambent-";
