@@ -18,18 +18,24 @@ pub(crate) fn spec(spec: &Spec) -> Result<(), String> {
     for word in &spec.process.argv {
         text("process.argv", word)?;
     }
-    for (name, value) in &spec.process.environment {
+    environment(&spec.process.environment)?;
+    if spec.hostname.is_empty() || spec.hostname.len() > 64 || spec.hostname.contains('\0') {
+        return Err("hostname: 1 to 64 bytes are allowed".to_owned());
+    }
+    spec.mounts.iter().try_for_each(mount)?;
+    limits(&spec.limits)
+}
+
+/// Checks names and values of variables.
+pub(crate) fn environment(environment: &[(String, String)]) -> Result<(), String> {
+    for (name, value) in environment {
         if name.is_empty() || name.contains('=') {
             return Err(format!("environment variable {name:?}: the name is empty or has an equals sign"));
         }
         text("process.environment", name)?;
         text("process.environment", value)?;
     }
-    if spec.hostname.is_empty() || spec.hostname.len() > 64 || spec.hostname.contains('\0') {
-        return Err("hostname: 1 to 64 bytes are allowed".to_owned());
-    }
-    spec.mounts.iter().try_for_each(mount)?;
-    limits(&spec.limits)
+    Ok(())
 }
 
 /// Checks limits against what the kernel's files take.
@@ -114,6 +120,7 @@ mod tests {
             },
             listen: Listen::Notify,
             server_listener: None,
+            ember: false,
             layers: Layers::ALL,
         }
     }

@@ -74,6 +74,18 @@ pub enum Signal {
     Kill,
 }
 
+/// Whether a program may be forked into instances: what the broker has found in its process, after its init.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sharing {
+    /// Why it may not, a sentence for people each: "it has a connection to 10.0.0.5:5432 open". None: it may.
+    pub vetoes: Vec<String>,
+    /// What is worth knowing and no reason: "its init opened 2 connections and closed them".
+    pub notes: Vec<String>,
+    /// The port that its own socket is bound to, where it has one: each instance gets a listener at that port.
+    pub port: Option<u16>,
+}
+
 /// Why no sandbox was made.
 #[derive(Debug, Clone, thiserror::Error, Serialize, Deserialize)]
 pub enum StartError {
@@ -210,6 +222,49 @@ impl Sandbox {
     /// Lets a frozen tree run.
     pub fn thaw(&self) {
         self.command(Command::Freeze { sandbox: self.live.number, frozen: false });
+    }
+
+    /// Whether the program (`Spec::ember`) may be forked. Ask once it has said that its init is done and waits.
+    pub async fn sharing(&self) -> Sharing {
+        let (reply, sharing) = oneshot::channel();
+        self.command(Command::Sharing { sandbox: self.live.number, reply });
+        // Not answered: it ended first.
+        sharing.await.unwrap_or_else(|_| Sharing {
+            vetoes: vec!["it has ended".to_owned()],
+            ..Sharing::default()
+        })
+    }
+
+    /// Forks the program into an instance that is a sandbox of its own: it ends, freezes and is measured alone, and
+    /// lives on when this one ends. Done when the broker has seen the newborn and checked it. The frames are needed;
+    /// `environment` is set in the newborn besides what it inherits.
+    ///
+    /// Forks of one program are made one after the other.
+    ///
+    /// # Errors
+    /// [`StartError`]: it may not be forked and why, the step that failed, or that the broker is gone.
+    pub async fn fork(
+        &self,
+        channels: Channels,
+        environment: Vec<(String, String)>,
+    ) -> Result<Sandbox, StartError> {
+        let wrong = |reason: &str| StartError::Step { step: "fork".to_owned(), reason: reason.to_owned() };
+        let Some(frames) = channels.frames else { return Err(wrong("an instance needs frames")) };
+        check::environment(&environment).map_err(|reason| wrong(&reason))?;
+        let environment: serde_json::Map<String, serde_json::Value> =
+            environment.into_iter().map(|(name, value)| (name, value.into())).collect();
+        let environment =
+            serde_json::value::to_raw_value(&environment).map_err(|error| wrong(&error.to_string()))?;
+        if environment.get().len() > packet::LIMIT - ENVELOPE {
+            return Err(wrong("the environment is too long"));
+        }
+        let (reply, started) = oneshot::channel();
+        let descriptors = [frames, channels.output];
+        let sandbox = self.live.number;
+        self.commands
+            .send(Command::Fork { sandbox, environment, descriptors, reply })
+            .map_err(|_| StartError::BrokerGone)?;
+        started.await.map_err(|_| StartError::BrokerGone)?
     }
 
     /// What the tree has used so far.

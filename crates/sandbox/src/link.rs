@@ -19,7 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::handle::{Channels, Exit, Handle, Sandbox, Signal, StartError, Status, Usage};
+use crate::handle::{Channels, Exit, Handle, Sandbox, Sharing, Signal, StartError, Status, Usage};
 use crate::packet;
 use crate::protocol::{Event, Family, Number, Request};
 
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Freeze { sandbox: Number, frozen: bool },
     Usage { sandbox: Number, reply: oneshot::Sender<Usage> },
     Sockets { sandbox: Number, family: Family },
+    Sharing { sandbox: Number, reply: oneshot::Sender<Sharing> },
+    Fork { sandbox: Number, environment: Box<RawValue>, descriptors: [OwnedFd; 2], reply: Started },
 }
 
 /// What is known of one sandbox.
@@ -84,6 +86,7 @@ struct Link {
     next_ticket: u64,
     starts: HashMap<u64, Started>,
     usages: HashMap<u64, (Number, oneshot::Sender<Usage>)>,
+    sharings: HashMap<u64, (Number, oneshot::Sender<Sharing>)>,
     live: HashMap<Number, Arc<Live>>,
 }
 
@@ -105,6 +108,7 @@ pub(crate) fn connect(
         next_ticket: 0,
         starts: HashMap::new(),
         usages: HashMap::new(),
+        sharings: HashMap::new(),
         live: HashMap::new(),
     };
     let blocking = tasks.clone();
@@ -224,6 +228,20 @@ impl Link {
             Command::Sockets { sandbox, family } => {
                 self.request(&Request::Sockets { sandbox, family }, Vec::new());
             }
+            Command::Sharing { sandbox, reply } => {
+                // Of one that has ended nothing is known: the reply is dropped.
+                if self.live.contains_key(&sandbox) {
+                    let ticket = self.ticket();
+                    self.sharings.insert(ticket, (sandbox, reply));
+                    self.request(&Request::Sharing { sandbox, ticket }, Vec::new());
+                }
+            }
+            Command::Fork { sandbox, environment, descriptors, reply } => {
+                let ticket = self.ticket();
+                self.starts.insert(ticket, reply);
+                let request = Request::Fork { sandbox, ticket, environment: &environment };
+                self.request(&request, descriptors.into());
+            }
         }
     }
 
@@ -304,8 +322,14 @@ impl Link {
                     let _ = reply.send(usage);
                 }
             }
+            Event::Sharing { ticket, sharing } => {
+                if let Some((_, reply)) = self.sharings.remove(&ticket) {
+                    let _ = reply.send(sharing);
+                }
+            }
             Event::Exited { sandbox, exit } => {
                 self.usages.retain(|_, (asked, _)| *asked != sandbox);
+                self.sharings.retain(|_, (asked, _)| *asked != sandbox);
                 if let Some(live) = self.live.remove(&sandbox) {
                     live.exit.send_replace(Some(exit));
                 }

@@ -29,6 +29,8 @@ pub struct Probe {
     pub listen_notify: Result<(), String>,
     /// Version of Landlock.
     pub landlock: Result<u32, String>,
+    /// Whether a program can be forked into instances (`Spec::ember`).
+    pub embers: Result<(), String>,
 }
 
 // === impl Probe ===
@@ -43,6 +45,7 @@ impl Probe {
             scratch: Err(not_tried()),
             listen_notify: listen_notify(),
             landlock: landlock(),
+            embers: Err(not_tried()),
         }
     }
 }
@@ -84,6 +87,22 @@ pub(crate) fn listen_notify() -> Result<(), String> {
 /// Version of Landlock.
 pub(crate) fn landlock() -> Result<u32, String> {
     crate::system::landlock_version().map_err(|error| format!("landlock: {error}"))
+}
+
+/// Whether siblings from one ember can be kept apart. Forks share a pid namespace and an id, so it takes domains of
+/// Landlock that stop signals (version 6, Linux 6.12).
+pub(crate) fn embers(isolation: Isolation) -> Result<(), String> {
+    const SCOPES: u32 = 6;
+    if isolation == Isolation::Process {
+        return Err("embers need namespaces, and this server runs without".to_owned());
+    }
+    match landlock() {
+        Ok(version) if version >= SCOPES => Ok(()),
+        Ok(version) => {
+            Err(format!("embers need version {SCOPES} of landlock (linux 6.12), and this kernel has {version}"))
+        }
+        Err(reason) => Err(format!("embers need landlock: {reason}")),
+    }
 }
 
 fn try_probe() -> Result<Probe, String> {

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::handle::{Exit, Signal, StartError, Status, Usage};
+use crate::handle::{Exit, Sharing, Signal, StartError, Status, Usage};
 use crate::launch::Isolation;
 use crate::packet;
 use crate::probe::Probe;
@@ -65,6 +65,18 @@ pub(crate) enum Request<'a> {
         sandbox: Number,
         family: Family,
     },
+    /// May this ember be forked?
+    Sharing {
+        sandbox: Number,
+        ticket: u64,
+    },
+    /// Fork this ember. Descriptors: frames, output.
+    Fork {
+        sandbox: Number,
+        ticket: u64,
+        #[serde(borrow)]
+        environment: &'a RawValue,
+    },
 }
 
 /// From the broker to the server.
@@ -110,6 +122,10 @@ pub(crate) enum Event {
     Exited {
         sandbox: Number,
         exit: Exit,
+    },
+    Sharing {
+        ticket: u64,
+        sharing: Sharing,
     },
 }
 

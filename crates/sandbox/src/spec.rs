@@ -26,6 +26,11 @@ pub struct Spec {
     pub listen: Listen,
     /// A listener to open inside for the server, for the Runtime API (`127.0.0.1:9001`).
     pub server_listener: Option<SocketAddrV4>,
+    /// The program may be forked into instances (`docs/protocols/ember.md`): it finds its control socket at descriptor
+    /// 4, and the sandbox has several roots, each with a `/tmp` and `/dev/shm` of its own. Where this host cannot do
+    /// that ([`crate::Probe::embers`]) the program runs all the same and is never forked.
+    #[serde(default)]
+    pub ember: bool,
     /// The layers of isolation; all on, except in tests and in the reduced mode.
     pub layers: Layers,
 }

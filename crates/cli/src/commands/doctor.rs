@@ -265,6 +265,7 @@ mod tests {
             scratch: Ok(()),
             listen_notify: Ok(()),
             landlock: Ok(6),
+            embers: Ok(()),
         };
         let checks = host_checks(&probe);
         let failed: Vec<&str> =

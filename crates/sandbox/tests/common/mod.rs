@@ -226,6 +226,7 @@ pub fn spec(argv: &[&str], layers: Layers) -> Spec {
         },
         listen: Listen::Notify,
         server_listener: None,
+        ember: false,
         layers,
     }
 }

@@ -111,6 +111,7 @@ impl Composer {
             limits: limits(version),
             listen: if entry.protocol == Protocol::Own { Listen::Notify } else { Listen::Ordinary },
             server_listener: (entry.protocol == Protocol::RuntimeApi).then_some(runtime_api),
+            ember: false,
             layers: if isolated { Layers::ALL } else { Layers::PROCESS },
         };
         Ok(Composition { spec, protocol: entry.protocol, frames: entry.frames, port, note: entry.note })
