@@ -14,6 +14,7 @@ use rustix::mount::MountPropagationFlags;
 use rustix::process::DumpableBehavior;
 
 use super::instance::State;
+use super::pool::Appetite;
 use super::serve::Broker;
 use super::watch::{Kind, Watch};
 use crate::cgroup::Tree;
@@ -121,11 +122,12 @@ fn try_set_up(server: OwnedFd, configuration: Configuration) -> Result<(Broker, 
         scratch: template.as_ref().map(drop).map_err(Clone::clone),
         listen_notify: probe::listen_notify(),
         landlock: probe::landlock(),
+        embers: probe::embers(configuration.isolation),
     };
     let resources = Resources { rootless, filters, tree, template: template.ok() };
     let mut broker = assemble(server, configuration, resources)?;
     prove(&mut broker, &mut found)?;
-    broker.quiet_at = Instant::now();
+    broker.refills = true;
     Ok((broker, found))
 }
 
@@ -141,6 +143,7 @@ fn assemble(server: OwnedFd, configuration: Configuration, resources: Resources)
     let Resources { rootless, filters, tree, template } = resources;
     let watch = Watch::new().at(|| "make an epoll set")?;
     let children = system::signal_descriptor(&[libc::SIGCHLD]).at(|| "watch children")?;
+    let appetite = Appetite::new(configuration.pool, Instant::now());
     Ok(Broker {
         server: watch.add(server, 0, Kind::Server).at(|| "watch the server")?,
         children: watch.add(children, 0, Kind::Children).at(|| "watch children")?,
@@ -158,7 +161,8 @@ fn assemble(server: OwnedFd, configuration: Configuration, resources: Resources)
         blocked: false,
         next: 1,
         // The first shell is the proof; the pool is filled when it is given.
-        quiet_at: Instant::now() + 2 * FIRST_SHELL,
+        refills: false,
+        appetite,
         failures: 0,
         last_failure: None,
     })

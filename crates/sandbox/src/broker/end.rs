@@ -33,12 +33,8 @@ impl Broker {
         self.dying.extend(instance.group);
     }
 
-    /// Removes the control groups of what has ended. Not while a shell moves into its own: that holds the lock which
-    /// removal needs.
+    /// Removes the control groups of what has ended.
     pub(super) fn remove_dying(&mut self) {
-        if self.instances.values().any(|instance| matches!(instance.state, State::Warming(_))) {
-            return;
-        }
         self.dying.retain(|group| group.remove().is_err());
     }
 

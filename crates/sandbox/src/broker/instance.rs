@@ -124,7 +124,7 @@ impl Instance {
     }
 
     /// SIGKILL to everything inside. The init's death is everybody's in its pid namespace; where there is none the
-    /// control group is used, whose lock may be held for ten milliseconds by a shell that moves.
+    /// control group is used, whose lock another may hold (whoever moves processes between groups on this machine).
     pub(super) fn kill(&self) {
         if let Some(group) = &self.group
             && !self.layers.pid

@@ -7,7 +7,7 @@
 //! * `begin`: from its first instruction to the first packet;
 //! * `serve`: the loop, and what each packet and event leads to;
 //! * `instance`: what it knows of one sandbox;
-//! * `spawn`: making shells, and keeping some ready;
+//! * `spawn`: making shells, and keeping some ready; `pool`: how many;
 //! * `listen`: reports of `listen()`;
 //! * `sockets`: sockets inside a sandbox for the server;
 //! * `end`: from the last process to the last control group;
@@ -17,6 +17,7 @@ mod begin;
 mod end;
 mod instance;
 mod listen;
+mod pool;
 mod serve;
 mod sockets;
 mod spawn;

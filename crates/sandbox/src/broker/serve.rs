@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::instance::{Instance, Pending, State, Ticket};
+use super::pool::Appetite;
 use super::watch::{Kind, Ready, Watch, Watched};
 use super::{listen, sockets};
 use crate::cgroup::{Group, Tree};
@@ -52,8 +53,9 @@ pub(super) struct Broker {
     /// The server's socket is full.
     pub(super) blocked: bool,
     pub(super) next: Number,
-    /// When the pool may be refilled.
-    pub(super) quiet_at: Instant,
+    /// Whether the pool is refilled.
+    pub(super) refills: bool,
+    pub(super) appetite: Appetite,
     pub(super) failures: u32,
     pub(super) last_failure: Option<Failure>,
 }
@@ -95,8 +97,7 @@ impl Broker {
     /// How long nothing has to be done but what is asked for.
     fn patience(&self) -> Option<Duration> {
         let dying = (!self.dying.is_empty()).then_some(DYING);
-        let refill = self.wants_shell().then(|| self.quiet_at.saturating_duration_since(Instant::now()));
-        dying.into_iter().chain(refill).min()
+        dying.into_iter().chain(self.appetite.falls_in(Instant::now())).min()
     }
 
     /// The layers of a request that hold here. The server's word counts in the reduced mode and in tests only.
@@ -163,6 +164,16 @@ impl Broker {
                 }
             }
             Request::Sockets { sandbox, family } => self.more_sockets(sandbox, family),
+            Request::Sharing { ticket, .. } => {
+                let sharing = crate::handle::Sharing {
+                    vetoes: vec!["embers are not built yet".to_owned()],
+                    ..Default::default()
+                };
+                self.tell(&Event::Sharing { ticket, sharing }, Vec::new());
+            }
+            Request::Fork { ticket, .. } => {
+                self.refuse(ticket, Failure::new("fork", "embers are not built yet"));
+            }
         }
     }
 

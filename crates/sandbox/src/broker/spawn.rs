@@ -2,10 +2,10 @@
 //! and namespaces, which is most of what a start costs.
 //!
 //! The pool holds shells with every namespace and a `/tmp` of the usual size; any other start makes its own. It
-//! is refilled one shell at a time, and only when no program has just been started: on control groups of version 1 a
-//! shell that moves stops every fork and every new thread of the machine for ten milliseconds.
+//! is refilled as soon as a start has been answered, and beside starts when it is empty; how many it holds follows the
+//! demand (`pool`).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::instance::{Instance, Pending, State};
 use super::serve::Broker;
@@ -23,8 +23,8 @@ use crate::system::{self, CloneOptions, Forked};
 const FIRST_ID: u32 = 0x3000_0000;
 const RANGES: u32 = 8192;
 
-/// How long after a start the pool is left alone: programs make threads while they begin.
-const QUIET: Duration = Duration::from_millis(25);
+/// Shells of the pool that are prepared at the same time.
+const AT_ONCE: usize = 2;
 
 /// After so many shells of the pool failed in a row, none is made in advance.
 const MOST_FAILURES: u32 = 3;
@@ -35,7 +35,6 @@ impl Broker {
     /// Gives a start to a shell: one of the pool, else a new one.
     pub(super) fn assign(&mut self, pending: Pending, layers: Layers) -> Result<(), (u64, Failure)> {
         let ticket = pending.ticket.number;
-        self.quiet_at = Instant::now() + QUIET;
         if has_pooled_namespaces(layers, self.pooled_layers()) {
             while let Some(number) = self.idle.pop_front() {
                 if let Some(instance) = self.instances.get_mut(&number) {
@@ -50,26 +49,42 @@ impl Broker {
                 }
             }
         }
+        self.appetite.missed(Instant::now());
         let outline = pending.ticket.outline;
         self.spawn(layers, Some(pending), &outline).map_err(|failure| (ticket, failure))
     }
 
-    /// Whether the pool misses a shell and none is on its way.
-    pub(super) fn wants_shell(&self) -> bool {
-        let busy = |instance: &Instance| matches!(instance.state, State::Warming(_) | State::Starting(_));
-        self.failures < MOST_FAILURES
-            && self.idle.len() < self.configuration.pool
-            && !self.instances.values().any(busy)
-    }
-
-    /// Makes one shell for the pool, if one is missing and nothing is more urgent.
+    /// Makes shells that the pool misses, and ends those it has too many of.
     pub(super) fn refill(&mut self) {
-        if Instant::now() < self.quiet_at || !self.wants_shell() {
+        if !self.refills {
             return;
         }
-        if let Err(failure) = self.spawn_pooled() {
-            self.pool_failed(failure);
+        let wanted = self.appetite.wanted(Instant::now());
+        while self.idle.len() > wanted {
+            let surplus = self.idle.pop_front().and_then(|number| self.instances.get_mut(&number));
+            if let Some(instance) = surplus {
+                instance.state = State::Ending;
+                instance.kill();
+            }
         }
+        while self.wants_shell(wanted) {
+            if let Err(failure) = self.spawn_pooled() {
+                self.pool_failed(failure);
+            }
+        }
+    }
+
+    /// Whether the pool misses a shell that may be made now.
+    fn wants_shell(&self, wanted: usize) -> bool {
+        let count = |which: fn(&State) -> bool| {
+            self.instances.values().filter(|instance| which(&instance.state)).count()
+        };
+        let warming = count(|state| matches!(state, State::Warming(None)));
+        let starting = count(|state| matches!(state, State::Starting(_) | State::Warming(Some(_))));
+        self.failures < MOST_FAILURES
+            && self.idle.len() + warming < wanted
+            && warming < AT_ONCE
+            && (starting == 0 || self.idle.is_empty())
     }
 
     /// Makes one shell for the pool.

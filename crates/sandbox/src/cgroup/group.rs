@@ -30,13 +30,17 @@ impl Group {
     }
 
     /// The files through which a process joins the remaining groups by writing 0.
+    ///
+    /// `tasks` moves one thread, where `cgroup.procs` moves a process. A thread that moves itself is the one case in
+    /// which the kernel does not stop all forks of the machine, which takes it ten milliseconds. So the writer must
+    /// have one thread, and then all of it is moved.
     pub(crate) fn joins(&self) -> Vec<PathBuf> {
         let unified = self.places.unified.as_deref();
         self.places
             .distinct()
             .into_iter()
             .filter(|&place| Some(place) != unified)
-            .map(|place| place.join("cgroup.procs"))
+            .map(|place| place.join("tasks"))
             .collect()
     }
 

@@ -6,6 +6,7 @@ mod leftovers;
 mod life;
 mod limits;
 mod network;
+mod placement;
 mod reduced;
 
 use std::process::ExitCode;
@@ -19,6 +20,8 @@ fn main() -> ExitCode {
     {
         return code;
     }
-    let cases = [life::CASES, limits::CASES, network::CASES, leftovers::CASES, reduced::CASES].concat();
+    let cases =
+        [life::CASES, limits::CASES, network::CASES, placement::CASES, leftovers::CASES, reduced::CASES]
+            .concat();
     common::main(&cases, reduced::ANYWHERE)
 }

@@ -1,0 +1,82 @@
+//! How fast shells are made and placed: the pool, starts beyond it, and a burst. Figures are printed, not asserted;
+//! what is asserted is that every process of a sandbox is in the sandbox's own groups before its program runs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a test's panic is its verdict"
+)]
+
+use std::time::{Duration, Instant};
+
+use sandbox::Isolation;
+use sandbox::spec::Layers;
+
+use crate::common::{self, Case, World};
+
+pub const CASES: &[Case] = &[
+    ("a program is in its own group of every hierarchy from its first instruction", placed),
+    ("what starts cost: spaced, in a row, and without a pool", costs),
+];
+
+/// Hierarchies of version 1, and the one of version 2.
+const HIERARCHIES: [&str; 5] = ["memory", "cpu", "cpuacct", "pids", ""];
+
+fn placed(world: &World) {
+    // Without the cgroup namespace it sees its groups as the host does.
+    let layers = Layers { cgroup: false, ..Layers::ALL };
+    for layers in [layers, layers] {
+        let outcome = world.python("print(open('/proc/self/cgroup').read())", layers);
+        let mine = format!("/lambent-{}/", world.name);
+        let lines: Vec<&str> = outcome.output.lines().filter(|line| line.contains(&mine)).collect();
+        let ids: Vec<&str> = lines.iter().filter_map(|line| line.rsplit('/').next()).collect();
+        assert!(ids.windows(2).all(|pair| pair[0] == pair[1]), "{outcome:?}");
+        let listed = |controller: &str| {
+            lines.iter().any(|line| {
+                line.split(':').nth(1).is_some_and(|names| names.split(',').any(|one| one == controller))
+            })
+        };
+        let version_1 = listed("memory");
+        assert!(listed(""), "the unified tree: {outcome:?}");
+        assert!(!version_1 || HIERARCHIES.iter().all(|&controller| listed(controller)), "{outcome:?}");
+    }
+}
+
+fn costs(world: &World) {
+    let spaced = starts(world, 50, Duration::from_millis(50));
+    print("50 ms apart, 2 in the pool", &spaced);
+    let begin = Instant::now();
+    let row = starts(world, 50, Duration::ZERO);
+    println!("    50 starts in a row: {} ms", begin.elapsed().as_millis());
+    print("in a row, 2 in the pool", &row);
+    let bare = World::with(Isolation::Namespaces, 0);
+    print("50 ms apart, no pool", &starts(&bare, 50, Duration::from_millis(50)));
+    let begin = Instant::now();
+    print("in a row, no pool", &starts(&bare, 50, Duration::ZERO));
+    println!("    50 starts in a row without a pool: {} ms", begin.elapsed().as_millis());
+}
+
+/// Microseconds from the request to the answer, sorted.
+fn starts(world: &World, count: usize, gap: Duration) -> Vec<u128> {
+    let mut times = Vec::new();
+    world.runtime.block_on(async {
+        let mut running = Vec::new();
+        for _ in 0..count {
+            tokio::time::sleep(gap).await;
+            let spec = common::spec(&["/usr/bin/sleep", "600"], Layers::ALL);
+            let begin = Instant::now();
+            let (sandbox, output) = common::start(&world.handle, spec).await.unwrap();
+            times.push(begin.elapsed().as_micros());
+            running.push((sandbox, output));
+        }
+    });
+    times.sort_unstable();
+    times
+}
+
+fn print(what: &str, times: &[u128]) {
+    let at = |part: usize| times[times.len() * part / 100];
+    println!("    {what}: min {} median {} p90 {} µs", times[0], at(50), at(90));
+}
