@@ -4,13 +4,14 @@
 //! a request is due at its number times the interval, the next free connection takes it, and its latency
 //! runs from when it was due: a server that stalls is charged for all that waited meanwhile.
 
+use std::collections::BTreeMap;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::arguments::Target;
 use crate::http::Connection;
@@ -150,11 +151,11 @@ fn run(course: &Course, target: &Target, mode: &str) -> Result<Value> {
         Ok((join(threads)?, processes::spent(&before.0, &after.0), after.1 - before.1))
     })?;
     let mut report = seen.report(mode, target.seconds);
-    if let (Some(report), false, true) = (report.as_object_mut(), target.trees.is_empty(), answered > 0) {
-        report.insert("cpu_us_per_request".to_owned(), json!(per_request(spent, answered)));
-    }
     if let Some(report) = report.as_object_mut() {
         report.insert("connections".to_owned(), json!(target.connections));
+        if !target.trees.is_empty() {
+            charge(report, &spent, answered);
+        }
     }
     Ok(report)
 }
@@ -178,9 +179,14 @@ fn join(threads: Vec<thread::ScopedJoinHandle<'_, Seen>>) -> Result<Seen> {
     Ok(all)
 }
 
-/// Microseconds per request, to a tenth.
-pub(crate) fn per_request(nanoseconds: u64, requests: u64) -> f64 {
-    (nanoseconds as f64 / requests as f64 / 100.0).round() / 10.0
+/// Adds what each request cost the servers: in all, and by the names of their threads.
+pub(crate) fn charge(report: &mut Map<String, Value>, spent: &BTreeMap<String, u64>, requests: u64) {
+    // To a tenth of a microsecond.
+    let each = |nanoseconds: u64| (nanoseconds as f64 / requests.max(1) as f64 / 100.0).round() / 10.0;
+    let by_thread: BTreeMap<&String, f64> =
+        spent.iter().map(|(name, spent)| (name, each(*spent))).filter(|(_, each)| *each > 0.0).collect();
+    report.insert("cpu_us_per_request".to_owned(), json!(each(spent.values().sum())));
+    report.insert("cpu_us_by_thread".to_owned(), json!(by_thread));
 }
 
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {

@@ -1,10 +1,17 @@
 //! CPU time of process trees, read from `/proc`: measured from outside, in nanoseconds, by thread.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 
-/// Nanoseconds on a CPU by process and thread.
-pub(crate) type Times = HashMap<(u32, String), u64>;
+/// What each thread has spent, by process and thread.
+pub(crate) type Times = HashMap<(u32, String), Thread>;
+
+/// One thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Thread {
+    name: String,
+    nanoseconds: u64,
+}
 
 /// The CPU time of every thread of the trees below `roots`, the roots included.
 pub(crate) fn cpu_times(roots: &[u32]) -> Times {
@@ -14,16 +21,24 @@ pub(crate) fn cpu_times(roots: &[u32]) -> Times {
         for thread in threads.flatten() {
             // A thread that has just ended is not in it.
             let Ok(text) = fs::read_to_string(thread.path().join("schedstat")) else { continue };
-            let spent = text.split(' ').next().and_then(|spent| spent.parse().ok()).unwrap_or(0);
-            times.insert((process, thread.file_name().to_string_lossy().into_owned()), spent);
+            let nanoseconds = text.split(' ').next().and_then(|spent| spent.parse().ok()).unwrap_or(0);
+            let name = fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+            let name = name.trim().to_owned();
+            let id = thread.file_name().to_string_lossy().into_owned();
+            times.insert((process, id), Thread { name, nanoseconds });
         }
     }
     times
 }
 
-/// Nanoseconds between two readings.
-pub(crate) fn spent(before: &Times, after: &Times) -> u64 {
-    after.iter().map(|(thread, spent)| spent.saturating_sub(before.get(thread).copied().unwrap_or(0))).sum()
+/// Nanoseconds between two readings, by the threads' names.
+pub(crate) fn spent(before: &Times, after: &Times) -> BTreeMap<String, u64> {
+    let mut spent = BTreeMap::new();
+    for (id, thread) in after {
+        let earlier = before.get(id).map_or(0, |thread| thread.nanoseconds);
+        *spent.entry(thread.name.clone()).or_default() += thread.nanoseconds.saturating_sub(earlier);
+    }
+    spent
 }
 
 fn tree(roots: &[u32]) -> Vec<u32> {
@@ -66,6 +81,6 @@ mod tests {
         while busy.elapsed().as_millis() < 20 {
             std::hint::black_box(0);
         }
-        assert!(spent(&before, &cpu_times(&[own])) > 0);
+        assert!(spent(&before, &cpu_times(&[own])).values().sum::<u64>() > 0);
     }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::arguments::Shim;
-use crate::load::{nanoseconds, per_request};
+use crate::load::{charge, nanoseconds};
 use crate::processes;
 use crate::summary::Seen;
 
@@ -57,8 +57,8 @@ pub(crate) fn drive(options: &Shim) -> Result<Value> {
     let requests = seen.latencies.len() as u64;
     let mut report = seen.report("shim", options.seconds);
     if let Some(report) = report.as_object_mut() {
-        report.insert("cpu_us_per_request".to_owned(), json!(per_request(spent, requests.max(1))));
         report.insert("shims".to_owned(), json!(options.shims));
+        charge(report, &spent, requests);
     }
     Ok(report)
 }
@@ -68,16 +68,16 @@ pub(crate) fn drive(options: &Shim) -> Result<Value> {
 impl Driven {
     fn start(options: &Shim) -> Result<Self> {
         let (socket, theirs) = UnixStream::pair()?;
+        let directory = options.directory.canonicalize().context("the function's directory")?;
         let child = Command::new("/bin/sh")
             .args(["-c", MOVE, "sh"])
             .args(&options.command)
-            .env("LAMBDA_TASK_ROOT", &options.directory)
+            .env("LAMBDA_TASK_ROOT", &directory)
             .env("_HANDLER", &options.handler)
             .env("LAMBENT_FRAMES_FD", "3")
             .env("AWS_LAMBDA_FUNCTION_NAME", "load")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
-            .current_dir(&options.directory)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .spawn()
