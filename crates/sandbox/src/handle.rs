@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::check;
 use crate::link::{Command, Live};
+use crate::meter::Meter;
 use crate::packet;
 use crate::protocol::Family;
 use crate::spec::Spec;
@@ -229,10 +230,9 @@ impl Sandbox {
         let (reply, sharing) = oneshot::channel();
         self.command(Command::Sharing { sandbox: self.live.number, reply });
         // Not answered: it ended first.
-        sharing.await.unwrap_or_else(|_| Sharing {
-            vetoes: vec!["it has ended".to_owned()],
-            ..Sharing::default()
-        })
+        sharing
+            .await
+            .unwrap_or_else(|_| Sharing { vetoes: vec!["it has ended".to_owned()], ..Sharing::default() })
     }
 
     /// Forks the program into an instance that is a sandbox of its own: it ends, freezes and is measured alone, and
@@ -265,6 +265,12 @@ impl Sandbox {
             .send(Command::Fork { sandbox, environment, descriptors, reply })
             .map_err(|_| StartError::BrokerGone)?;
         started.await.map_err(|_| StartError::BrokerGone)?
+    }
+
+    /// What the tree uses, without asking anybody: for every request.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.live.meter.clone()
     }
 
     /// What the tree has used so far.

@@ -22,6 +22,7 @@ mod filter;
 mod link;
 mod packet;
 mod privileges;
+mod process;
 mod protocol;
 mod root;
 mod shell;
@@ -30,6 +31,7 @@ mod system;
 
 pub mod handle;
 pub mod launch;
+pub mod meter;
 pub mod probe;
 pub mod spec;
 

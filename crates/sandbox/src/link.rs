@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::handle::{Channels, Exit, Handle, Sandbox, Sharing, Signal, StartError, Status, Usage};
+use crate::meter::{Dials, Meter};
 use crate::packet;
 use crate::protocol::{Event, Family, Number, Request};
 
@@ -53,6 +54,7 @@ pub(crate) struct Live {
     /// Addresses, in the order in which they were listened on.
     pub(crate) listening: watch::Sender<Vec<SocketAddr>>,
     pub(crate) listener: Mutex<Option<OwnedFd>>,
+    pub(crate) meter: Meter,
     /// Something has happened to the stocks.
     pub(crate) arrived: Notify,
     v4: Mutex<Stock>,
@@ -297,9 +299,14 @@ impl Link {
     fn act(&mut self, event: Event, descriptors: Vec<OwnedFd>) {
         match event {
             Event::Ready { .. } | Event::Refused { .. } => {}
-            Event::Started { ticket, sandbox, id, v4, v6, listener } => {
-                let live = live(sandbox, id, descriptors, [v4, v6, usize::from(listener)]);
+            Event::Started { ticket, sandbox, id, v4, v6, listener, meter } => {
+                let live = live(sandbox, id, descriptors, [v4, v6, usize::from(listener)], meter);
                 self.started(ticket, live);
+            }
+            Event::Meter { sandbox, meter } => {
+                if let Some(live) = self.live.get(&sandbox) {
+                    live.meter.replace(meter, descriptors.into_iter());
+                }
             }
             Event::Failed { ticket, error } => {
                 if let Some(reply) = self.starts.remove(&ticket) {
@@ -350,8 +357,8 @@ impl Link {
     }
 }
 
-/// A sandbox as it is told of: sockets, then the listener.
-fn live(number: Number, id: String, descriptors: Vec<OwnedFd>, counts: [usize; 3]) -> Live {
+/// A sandbox as it is told of: sockets, then the listener, then the files of the meter.
+fn live(number: Number, id: String, descriptors: Vec<OwnedFd>, counts: [usize; 3], dials: Dials) -> Live {
     let [v4, v6, listener] = counts;
     let mut descriptors = descriptors.into_iter();
     let mut take = |count: usize| -> Vec<OwnedFd> { descriptors.by_ref().take(count).collect() };
@@ -364,6 +371,7 @@ fn live(number: Number, id: String, descriptors: Vec<OwnedFd>, counts: [usize; 3
         v4: stock(take(v4)),
         v6: stock(take(v6)),
         listener: Mutex::new(take(listener).pop()),
+        meter: Meter::new(dials, descriptors),
         arrived: Notify::new(),
     }
 }

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::handle::{Exit, Sharing, Signal, StartError, Status, Usage};
 use crate::launch::Isolation;
+use crate::meter::Dials;
 use crate::packet;
 use crate::probe::Probe;
 use crate::spec::{Layers, Limits};
@@ -92,7 +93,7 @@ pub(crate) enum Event {
         step: String,
         reason: String,
     },
-    /// Descriptors: `v4` sockets, `v6` sockets, the listener if there is one.
+    /// Descriptors: `v4` sockets, `v6` sockets, the listener if there is one, the files of the meter.
     Started {
         ticket: u64,
         sandbox: Number,
@@ -100,6 +101,12 @@ pub(crate) enum Event {
         v4: usize,
         v6: usize,
         listener: bool,
+        meter: Dials,
+    },
+    /// Its figures are in other files now. Descriptors: the files.
+    Meter {
+        sandbox: Number,
+        meter: Dials,
     },
     Failed {
         ticket: u64,

@@ -9,6 +9,7 @@ use super::watch::Watched;
 use crate::cgroup::Group;
 use crate::failure::Failure;
 use crate::handle::{Exit, Status, Usage};
+use crate::meter::Dials;
 use crate::protocol::{Order, Outline, say};
 use crate::spec::Layers;
 
@@ -148,6 +149,11 @@ impl Instance {
         let Some(group) = &self.group else { return Usage::default() };
         let now = group.usage();
         Usage { cpu_micros: now.cpu_micros.saturating_sub(self.before.cpu_micros), ..now }
+    }
+
+    /// The files by which the server reads what it uses; none without control groups.
+    pub(super) fn meter(&self) -> (Dials, Vec<OwnedFd>) {
+        self.group.as_ref().map(|group| group.meter(&self.before)).unwrap_or_default()
     }
 
     /// How it ended. An init that could not report was killed with all the rest.

@@ -287,6 +287,7 @@ impl Broker {
         });
         match made {
             Ok((v4, v6, listener)) => {
+                let (meter, files) = instance.meter();
                 let event = Event::Started {
                     ticket: ticket.number,
                     sandbox: number,
@@ -294,9 +295,10 @@ impl Broker {
                     v4: v4.len(),
                     v6: v6.len(),
                     listener: listener.is_some(),
+                    meter,
                 };
                 let addresses = instance.addresses.clone();
-                self.tell(&event, v4.into_iter().chain(v6).chain(listener).collect());
+                self.tell(&event, v4.into_iter().chain(v6).chain(listener).chain(files).collect());
                 for address in addresses {
                     self.tell(&Event::Listening { sandbox: number, address }, Vec::new());
                 }

@@ -9,7 +9,16 @@ use super::tree::{Places, Version};
 use super::{v1, v2};
 use crate::failure::Failure;
 use crate::handle::Usage;
+use crate::meter::{Clock, Dials, Peak};
 use crate::spec::Limits;
+
+/// Where the figures of one sandbox are.
+pub(super) struct Files {
+    pub(super) clock: Clock,
+    pub(super) cpu: PathBuf,
+    pub(super) memory: PathBuf,
+    pub(super) peak: PathBuf,
+}
 
 /// One sandbox's groups.
 #[derive(Debug)]
@@ -58,6 +67,28 @@ impl Group {
             Version::V1 => v1::usage(&self.places),
             Version::V2 => v2::usage(&self.places.memory),
         }
+    }
+
+    /// The files that tell what is used, open, for the server to read: CPU time, memory, its peak. What was used
+    /// `before` the program is left out.
+    pub(crate) fn meter(&self, before: &Usage) -> (Dials, Vec<OwnedFd>) {
+        let Files { clock, cpu, memory, peak } = match self.places.version {
+            Version::V1 => v1::files(&self.places),
+            Version::V2 => v2::files(&self.places.memory),
+        };
+        let (cpu, memory) = (File::open(cpu).ok(), File::open(memory).ok());
+        let writable = File::options().read(true).write(true).open(&peak).ok();
+        let (peak, kind) = match writable {
+            Some(file) => (Some(file), Peak::Resettable),
+            None => (File::open(peak).ok(), Peak::Rising),
+        };
+        let dials = Dials {
+            cpu: cpu.is_some().then_some(clock),
+            offset: i64::try_from(before.cpu_micros).unwrap_or_default(),
+            memory: memory.is_some(),
+            peak: peak.is_some().then_some(kind),
+        };
+        (dials, [cpu, memory, peak].into_iter().flatten().map(OwnedFd::from).collect())
     }
 
     /// Forgets the peak of memory so far, where the kernel allows it.

@@ -3,10 +3,11 @@
 use std::fs;
 use std::io;
 
-use super::group::number;
+use super::group::{Files, number};
 use super::tree::Places;
 use crate::failure::{At, Failure};
 use crate::handle::Usage;
+use crate::meter::Clock;
 use crate::spec::Limits;
 
 /// Microseconds over which CPU time is counted.
@@ -40,6 +41,15 @@ pub(super) fn usage(places: &Places) -> Usage {
         cpu_micros: number(&places.accounting.join("cpuacct.usage")) / 1000,
         memory_bytes: number(&places.memory.join("memory.usage_in_bytes")),
         memory_peak_bytes: number(&places.memory.join("memory.max_usage_in_bytes")),
+    }
+}
+
+pub(super) fn files(places: &Places) -> Files {
+    Files {
+        clock: Clock::Nanoseconds,
+        cpu: places.accounting.join("cpuacct.usage"),
+        memory: places.memory.join("memory.usage_in_bytes"),
+        peak: places.memory.join("memory.max_usage_in_bytes"),
     }
 }
 

@@ -4,9 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::group::{number, number_after};
+use super::group::{Files, number, number_after};
 use crate::failure::{At, Failure};
 use crate::handle::Usage;
+use crate::meter::Clock;
 use crate::spec::Limits;
 
 /// Microseconds over which CPU time is counted.
@@ -137,5 +138,14 @@ pub(super) fn usage(group: &Path) -> Usage {
         cpu_micros: number_after(&group.join("cpu.stat"), "usage_usec"),
         memory_bytes: number(&group.join("memory.current")),
         memory_peak_bytes: number(&group.join("memory.peak")),
+    }
+}
+
+pub(super) fn files(group: &Path) -> Files {
+    Files {
+        clock: Clock::Statistics,
+        cpu: group.join("cpu.stat"),
+        memory: group.join("memory.current"),
+        peak: group.join("memory.peak"),
     }
 }

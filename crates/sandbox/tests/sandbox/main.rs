@@ -5,6 +5,7 @@ mod common;
 mod leftovers;
 mod life;
 mod limits;
+mod metering;
 mod network;
 mod placement;
 mod reduced;
@@ -20,8 +21,15 @@ fn main() -> ExitCode {
     {
         return code;
     }
-    let cases =
-        [life::CASES, limits::CASES, network::CASES, placement::CASES, leftovers::CASES, reduced::CASES]
-            .concat();
+    let cases = [
+        life::CASES,
+        limits::CASES,
+        metering::CASES,
+        network::CASES,
+        placement::CASES,
+        leftovers::CASES,
+        reduced::CASES,
+    ]
+    .concat();
     common::main(&cases, reduced::ANYWHERE)
 }

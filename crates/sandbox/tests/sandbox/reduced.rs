@@ -106,6 +106,7 @@ c, a = s.accept(); c.sendall(b'rootless'); c.close()";
         let mut stream = sandbox.connect(address).await.unwrap();
         tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text).await.unwrap();
         assert_eq!(text, "rootless");
+        assert_eq!(sandbox.meter().cpu_micros().is_some(), found.limits.is_ok(), "measured where limited");
         sandbox.stop(Duration::from_secs(5)).await;
     });
     output.text();

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal};
 use sandbox::spec::Layers;
 use sandbox::{Confinement, Isolation};
 
-use crate::common::World;
+use crate::common::{self, World};
 
 /// First argument of the confined server.
 pub const SERVER: &str = "--server";
@@ -30,7 +30,7 @@ pub fn serves() -> Result<String, String> {
     let ended = child.wait().unwrap();
     let as_expected = match (&said, mode) {
         (Some(said), "process") => said.starts_with("served 42"),
-        (Some(said), _) => said == "served 42, then 1000 False",
+        (Some(said), _) => said == "served 42, then 1000 False, metered true",
         (None, _) => false,
     };
     if !as_expected {
@@ -64,7 +64,12 @@ pub fn server() -> ExitCode {
     let outcome = world.python("print(6 * 7)", layers);
     // A program as root on the host is what a server that was taken over would ask for.
     let greedy = world.python("import os; print(os.getuid(), os.path.exists('/home'))", Layers::PROCESS);
-    println!("served {}, then {}", outcome.output.trim(), greedy.output.trim());
+    // Files that it could not open itself are read and, for the peak, written.
+    let (sandbox, output) = world.start(common::python("input()", layers)).unwrap();
+    let meter = sandbox.meter();
+    let metered = meter.cpu_micros().is_some() && meter.take_peak() > Some(0);
+    world.finish(&sandbox, output);
+    println!("served {}, then {}, metered {metered}", outcome.output.trim(), greedy.output.trim());
     loop {
         std::thread::park();
     }
