@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox::handle::{Channels, Exit, Handle, Sandbox, Signal, StartError, Usage};
+use sandbox::meter::Meter;
 use sandbox::spec::Spec;
 use tokio::net::{TcpListener, TcpStream};
 use types::invocation::Boxed;
@@ -27,7 +28,9 @@ pub(crate) trait Tree: Send + Sync {
     fn take_listener(&self) -> Option<TcpListener>;
     fn exited(self: Arc<Self>) -> Boxed<Exit>;
     fn signal(&self, signal: Signal);
+    fn freeze(&self);
     fn thaw(&self);
+    fn meter(&self) -> Meter;
     fn usage(self: Arc<Self>) -> Boxed<Usage>;
     fn stop(self: Arc<Self>, grace: Duration) -> Boxed<Exit>;
 }
@@ -72,8 +75,16 @@ impl Tree for Sandbox {
         Self::signal(self, signal);
     }
 
+    fn freeze(&self) {
+        Self::freeze(self);
+    }
+
     fn thaw(&self) {
         Self::thaw(self);
+    }
+
+    fn meter(&self) -> Meter {
+        Self::meter(self)
     }
 
     fn usage(self: Arc<Self>) -> Boxed<Usage> {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sandbox::handle::{Channels, Exit, Signal, StartError, Status, Usage};
+use sandbox::meter::Meter;
 use sandbox::spec::Spec;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -192,7 +193,13 @@ impl Tree for Process {
         }
     }
 
+    fn freeze(&self) {}
+
     fn thaw(&self) {}
+
+    fn meter(&self) -> Meter {
+        Meter::default()
+    }
 
     fn usage(self: Arc<Self>) -> Boxed<Usage> {
         Box::pin(std::future::ready(Usage { memory_peak_bytes: 20 << 20, ..Usage::default() }))
