@@ -29,53 +29,16 @@ READY, INIT_FAILED, RESULT, FAILED, HEAD, CHUNK, END, LISTENING = range(16, 24)
 REQUEST_ID = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
 
 
-class Shim:
-    """One shim process and the server's end of its socket."""
+class Peer:
+    """The server's end of one instance's frames."""
 
-    def __init__(self, case, files, handler, environment=(), arguments=(), node=False):
-        self.root = Path(tempfile.mkdtemp(prefix="lambent-shim-"))
-        case.addCleanup(shutil.rmtree, self.root, True)
-        for name, content in files.items():
-            path = self.root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(content))
-        self.output_path = self.root / ".output"
-        server, inherited = socket.socketpair()
-        server.settimeout(SECONDS)
-        self.socket = server
-        case.addCleanup(server.close)
-        program = (
-            ["node", RUNTIMES / "node/bootstrap.mjs"]
-            if node
-            else [sys.executable, "-B", RUNTIMES / "python/bootstrap.py"]
-        )
-        with open(self.output_path, "wb") as output:
-            self.process = subprocess.Popen(
-                [*map(str, program), *arguments],
-                env=self._environment(inherited.fileno(), handler, dict(environment)),
-                pass_fds=[inherited.fileno()],
-                cwd=self.root,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-        inherited.close()
-        case.addCleanup(self._end)
+    def __init__(self, connection):
+        connection.settimeout(SECONDS)
+        self.socket = connection
 
-    def _environment(self, descriptor, handler, more):
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": "/tmp",
-            "_HANDLER": handler,
-            "LAMBDA_TASK_ROOT": str(self.root),
-            "LAMBENT_FRAMES_FD": str(descriptor),
-            "AWS_LAMBDA_FUNCTION_NAME": "hello",
-            "AWS_LAMBDA_FUNCTION_VERSION": "7",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
-            "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/hello",
-            "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
-            **more,
-        }
+    def output(self):
+        """What the process has written so far."""
+        raise NotImplementedError
 
     def receive(self):
         """The next frame as (kind, stream, head, body); None at the end."""
@@ -95,13 +58,6 @@ class Shim:
         """The head of Ready, which must be the first frame."""
         frame = self.receive()
         assert frame is not None and frame[0] == READY, f"{frame}\n{self.output()}"
-        return frame[2]
-
-    def init_failed(self):
-        """The head of InitFailed, which must be the first frame and the end of the process."""
-        frame = self.receive()
-        assert frame is not None and frame[0] == INIT_FAILED, f"{frame}\n{self.output()}"
-        assert self.wait() == 1
         return frame[2]
 
     def invoke(self, payload, stream=1, seconds=3.0, **head):
@@ -154,17 +110,9 @@ class Shim:
                 return head["status"], head["headers"], body
             assert kind == CHUNK, f"{kind}\n{self.output()}"
 
-    def output(self):
-        """What the process has written so far."""
-        return self.output_path.read_text()
-
     def close(self):
         """The server goes."""
         self.socket.close()
-
-    def wait(self):
-        """The exit status."""
-        return self.process.wait(SECONDS)
 
     def _exactly(self, length):
         data = b""
@@ -174,6 +122,69 @@ class Shim:
                 return None
             data += more
         return data
+
+
+class Shim(Peer):
+    """One shim process and the server's end of its socket."""
+
+    def __init__(self, case, files, handler, environment=(), arguments=(), node=False, pass_fds=()):
+        self.root = Path(tempfile.mkdtemp(prefix="lambent-shim-"))
+        case.addCleanup(shutil.rmtree, self.root, True)
+        for name, content in files.items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(content))
+        self.output_path = self.root / ".output"
+        server, inherited = socket.socketpair()
+        super().__init__(server)
+        case.addCleanup(server.close)
+        program = (
+            ["node", RUNTIMES / "node/bootstrap.mjs"]
+            if node
+            else [sys.executable, "-B", RUNTIMES / "python/bootstrap.py"]
+        )
+        with open(self.output_path, "wb") as output:
+            self.process = subprocess.Popen(
+                [*map(str, program), *arguments],
+                env=self._environment(inherited.fileno(), handler, dict(environment)),
+                pass_fds=[inherited.fileno(), *pass_fds],
+                cwd=self.root,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        inherited.close()
+        case.addCleanup(self._end)
+
+    def _environment(self, descriptor, handler, more):
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": "/tmp",
+            "_HANDLER": handler,
+            "LAMBDA_TASK_ROOT": str(self.root),
+            "LAMBENT_FRAMES_FD": str(descriptor),
+            "AWS_LAMBDA_FUNCTION_NAME": "hello",
+            "AWS_LAMBDA_FUNCTION_VERSION": "7",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+            "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/hello",
+            "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
+            **more,
+        }
+
+    def init_failed(self):
+        """The head of InitFailed, which must be the first frame and the end of the process."""
+        frame = self.receive()
+        assert frame is not None and frame[0] == INIT_FAILED, f"{frame}\n{self.output()}"
+        assert self.wait() == 1
+        return frame[2]
+
+    def output(self):
+        """What the process has written so far."""
+        return self.output_path.read_text()
+
+    def wait(self):
+        """The exit status."""
+        return self.process.wait(SECONDS)
 
     def _end(self):
         if self.process.poll() is None:

@@ -1,7 +1,8 @@
 """Serves an ASGI application: an event loop over the frames' socket, one task per request.
 
-Lifespan: `startup` is awaited before Ready, `shutdown` after the server's end is closed. An
-application that knows no lifespan is served without. Requests run concurrently, as many as the server
+Lifespan: `startup` is awaited before Ready, `shutdown` after the server's end is closed. Where init is
+shared, Ready comes earlier, and each instance has a loop and a lifespan of its own: what `startup` opens
+belongs to one loop and cannot be forked. An application that knows no lifespan is served without. Requests run concurrently, as many as the server
 sends; a Cancel is `http.disconnect`, and from then on the application's `send` raises OSError.
 """
 
@@ -24,7 +25,7 @@ class StartupFailed(Exception):
 
 
 def serve(descriptor, application, ready):
-    """Runs until the server goes. Raises `StartupFailed`."""
+    """Runs until the server goes. `ready` is said after startup, unless it was said. Raises `StartupFailed`."""
     context.of_task = ContextVar("lambent_request_id", default=None)
     serving = _serve(descriptor, application, ready)
     if sys.version_info < (3, 10):
@@ -43,7 +44,8 @@ async def _serve(descriptor, application, ready):
     end.setblocking(False)
     _, server = await loop.create_unix_connection(lambda: _Server(application, state), sock=end)
     loop.add_signal_handler(signal.SIGTERM, server.gone.set)
-    server.send(frames.encode(frames.READY, 0, ready))
+    if ready is not None:
+        server.send(frames.encode(frames.READY, 0, ready))
     await server.gone.wait()
     await lifespan.stop()
 

@@ -15,7 +15,8 @@ _FROM_ENVIRONMENT = (
     ("memory_limit_in_mb", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"),
     ("function_version", "AWS_LAMBDA_FUNCTION_VERSION"),
 )
-_read_constants = []
+# Their values, once `prepare` has read them.
+_constants = {}
 
 
 class Identity:
@@ -57,8 +58,7 @@ class Context:
 
     def __init__(self, request_id, deadline_ms, arn, client_context):
         self.aws_request_id = request_id
-        for name, value in _constants():
-            setattr(self, name, value)
+        self.__dict__.update(_constants)
         self.invoked_function_arn = arn
         self.client_context = ClientContext(client_context) if isinstance(client_context, dict) else None
         self.identity = Identity()
@@ -77,10 +77,10 @@ class Context:
         return f"LambdaContext([{fields}])"
 
 
-def _constants():
-    if not _read_constants:
-        _read_constants.extend((name, os.environ.get(variable)) for name, variable in _FROM_ENVIRONMENT)
-    return _read_constants
+def prepare():
+    """Reads what is the same for every invocation. In an instance, before its first one."""
+    for name, variable in _FROM_ENVIRONMENT:
+        _constants[name] = os.environ.get(variable)
 
 
 def enter(request_id):

@@ -7,7 +7,7 @@ A `Connection` belongs to the main thread; it blocks, and it ends when the serve
 import os
 from struct import Struct
 
-from . import text
+from . import faults, text
 
 EVENT = 1
 REQUEST = 2
@@ -31,6 +31,8 @@ _READ = 65536
 _PREFIX = Struct(">IBII")
 # What follows the length field and comes before the head.
 _FIXED = _PREFIX.size - 4
+# A frame without a head, up to its body: the length of `{}` and the thing itself.
+_HEADLESS = Struct(">IBII2s")
 _EMPTY_HEAD = b"{}"
 
 
@@ -39,6 +41,9 @@ class Decoder:
 
     def __init__(self):
         self._buffer = bytearray()
+
+    def __bool__(self):
+        return bool(self._buffer)
 
     def feed(self, data):
         """Adds bytes as they came."""
@@ -66,20 +71,39 @@ class Connection:
 
     def __init__(self, descriptor):
         self.descriptor = descriptor
-        # The server may have made the pair non-blocking; programs the user starts must not inherit it.
-        os.set_blocking(descriptor, True)
+        # Programs the user starts must not inherit it.
         os.set_inheritable(descriptor, False)
+        # The server may have made the pair non-blocking.
+        os.set_blocking(descriptor, True)
         self._decoder = Decoder()
         self._waiting = []
         self._cancelled = set()
 
+    def replace(self, descriptor):
+        """Goes on with another socket under the number of this one. Nothing may have been read yet."""
+        os.dup2(descriptor, self.descriptor, False)
+        os.set_blocking(self.descriptor, True)
+
     def receive(self):
         """The next frame that is not a Cancel, or None once the server has gone."""
+        if not self._waiting and not self._decoder:
+            # Nearly always one read brings one frame: no need to take it through the decoder.
+            data = self._read()
+            if not data:
+                return None
+            if len(data) >= 13:
+                length, kind, stream, head_length = _PREFIX.unpack_from(data)
+                end = 13 + head_length
+                if length + 4 == len(data) >= end and kind != CANCEL:
+                    return kind, stream, text.loads(data[13:end].decode()), data[end:]
+            self._decoder.feed(data)
         while True:
             frame = self._waiting.pop(0) if self._waiting else self._decoder.next()
             if frame is None:
-                if not self._read():
+                data = self._read()
+                if not data:
                     return None
+                self._decoder.feed(data)
             elif frame[0] != CANCEL:
                 return frame
 
@@ -88,8 +112,10 @@ class Connection:
         from select import select
 
         while select([self.descriptor], [], [], 0)[0]:
-            if not self._read():
+            data = self._read()
+            if not data:
                 return True
+            self._decoder.feed(data)
         while (frame := self._decoder.next()) is not None:
             if frame[0] == CANCEL:
                 self._cancelled.add(frame[1])
@@ -105,23 +131,30 @@ class Connection:
         """Writes one frame."""
         self.write(encode(kind, stream, head, body))
 
+    def refuse(self, kind, stream, why):
+        """Ends a stream that began with a frame of the wrong kind."""
+        fault = faults.Fault("Runtime.Protocol", f"frame {kind}: {why}")
+        self.send(FAILED, stream, faults.describe(fault))
+
     def write(self, data):
         """Writes encoded frames, all of them."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self.descriptor, view) :]
+        written = os.write(self.descriptor, data)
+        if written < len(data):
+            view = memoryview(data)[written:]
+            while view:
+                view = view[os.write(self.descriptor, view) :]
 
     def _read(self):
         try:
-            data = os.read(self.descriptor, _READ)
+            return os.read(self.descriptor, _READ)
         except ConnectionResetError:
-            return False
-        self._decoder.feed(data)
-        return bool(data)
+            return b""
 
 
 def encode(kind, stream, head=None, body=b""):
     """One frame as bytes."""
+    if head is None and len(body) < LONGEST_CHUNK:
+        return _HEADLESS.pack(11 + len(body), kind, stream, 2, _EMPTY_HEAD) + body
     head = _EMPTY_HEAD if head is None else text.dumps(head)
     length = _FIXED + len(head) + len(body)
     if length > LONGEST_FRAME:

@@ -1,4 +1,4 @@
-"""Calls a Lambda handler with one event and sends back its result or its error.
+"""Calls a Lambda handler with one event after the other and sends back its result or its error.
 
 One event at a time, in the main thread. `SystemExit` is not caught: it ends the process with the
 status the handler asked for, and the server reports how it ended.
@@ -8,12 +8,31 @@ import os
 
 from . import context, faults, frames, payload, text
 
+_trace = None
+
+
+def serve(connection, found, ready):
+    """Until the server goes. `ready` is said first, unless it was said."""
+    if ready is not None:
+        connection.send(frames.READY, 0, ready)
+    receive, function, event = connection.receive, found.value, frames.EVENT
+    while True:
+        frame = receive()
+        if frame is None:
+            return
+        kind, stream, head, body = frame
+        if kind == event:
+            invoke(connection, stream, head, body, function)
+        else:
+            connection.refuse(kind, stream, "a handler is called with events")
+
 
 def invoke(connection, stream, head, body, function):
     """Handles one Event frame; the stream is ended when this returns."""
-    request_id = head.get("request_id")
-    context.enter(request_id)
-    _set_trace(head.get("trace"))
+    context.enter(head.get("request_id"))
+    trace = head.get("trace")
+    if trace != _trace:
+        _set_trace(trace)
     try:
         event = payload.read(body)
         result = function(event, _context(head))
@@ -46,6 +65,8 @@ def _context(head):
 
 
 def _set_trace(trace):
+    global _trace
+    _trace = trace
     if trace is not None:
         os.environ["_X_AMZN_TRACE_ID"] = trace
     else:

@@ -10,50 +10,61 @@ from .faults import Fault
 
 _ASCII_ONLY = sys.version_info < (3, 12)
 
+# Set while a result with decimals is written: they go through the encoder as marked text, since it writes
+# numbers only as floats. One result at a time, in the main thread.
+_mark = None
+
 
 def read(payload):
     """The event. Raises `Runtime.UnmarshalError`."""
     try:
-        return text.loads(payload.decode().removeprefix("\ufeff")) if payload else {}
+        decoded = payload.decode()
+        if decoded[:1] == "\ufeff":
+            decoded = decoded[1:]
+        return text.loads(decoded) if payload else {}
     except ValueError as error:
         raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
 
 
 def write(result):
     """The result's JSON text in bytes. Raises `Runtime.MarshalError`."""
-    decimals = _Decimals()
+    global _mark
     try:
-        written = decimals.put_back(text.to_text(result, _ASCII_ONLY, decimals.take_out))
-        return written.encode("utf-8", "surrogatepass" if _ASCII_ONLY else "strict")
+        written = _to_text(result)
+        if _mark is not None:
+            written = _put_back(written)
+        return written.encode("utf-8", "surrogatepass") if _ASCII_ONLY else written.encode()
     except UnicodeEncodeError:
-        return decimals.put_back(text.to_text(result, True, decimals.take_out)).encode()
+        return _put_back(_to_ascii(result)).encode()
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
+    finally:
+        _mark = None
 
 
-class _Decimals:
-    """Carries decimals through the encoder as marked text, since it writes numbers only as floats."""
+def _take_out(value):
+    global _mark
+    decimal = sys.modules.get("decimal")
+    if decimal is None or not isinstance(value, decimal.Decimal):
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    if value.is_nan():
+        return float("nan")
+    if value.is_infinite():
+        return float(value)
+    if _mark is None:
+        from os import urandom
 
-    def __init__(self):
-        self._mark = None
+        _mark = f"decimal-{urandom(16).hex()}:"
+    return f"{_mark}{value}"
 
-    def take_out(self, value):
-        decimal = sys.modules.get("decimal")
-        if decimal is None or not isinstance(value, decimal.Decimal):
-            raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
-        if value.is_nan():
-            return float("nan")
-        if value.is_infinite():
-            return float(value)
-        if self._mark is None:
-            from os import urandom
 
-            self._mark = f"decimal-{urandom(16).hex()}:"
-        return f"{self._mark}{value}"
+def _put_back(written):
+    if _mark is None:
+        return written
+    import re
 
-    def put_back(self, written):
-        if self._mark is None:
-            return written
-        import re
+    return re.sub(f'"{_mark}([^"]*)"', r"\1", written)
 
-        return re.sub(f'"{self._mark}([^"]*)"', r"\1", written)
+
+_to_text = text.encoder(_ASCII_ONLY, _take_out)
+_to_ascii = text.encoder(True, _take_out)

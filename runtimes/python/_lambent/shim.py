@@ -1,7 +1,8 @@
 """The life of a shim: prepare, load what the handler names, say Ready, serve until the server goes.
 
 Created by `bootstrap.py`, once per process. It ends when the server closes the socket (status 0),
-when init fails (`InitFailed`, status 1), or when the user's code ends the process.
+when init fails (`InitFailed`, status 1), or when the user's code ends the process. As an ember it says
+Ready earlier, and everything after that happens in each process forked from it (`ember`).
 """
 
 import gc
@@ -21,14 +22,18 @@ def main():
         from . import binding
 
         binding.prepare()
+    ember = None
+    if "LAMBENT_EMBER_FD" in os.environ:
+        from .ember import from_environment
+
+        ember = from_environment(connection)
     root = os.environ.get("LAMBDA_TASK_ROOT") or os.getcwd()
     sys.path.insert(0, root)
+    # Last, so that the user's own packages win: what AWS's runtimes bring along.
+    sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "site"))
     sys.argv[:] = [""]
     try:
-        found = find(os.environ.get("_HANDLER", ""))
-        serve = _server_of(found)
-        gc.freeze()  # What init made stays: no later collection walks it again.
-        serve(connection, found)
+        run(connection, ember)
     except BrokenPipeError:
         pass  # The server has gone; so do we.
     except InitFailed as failure:
@@ -44,6 +49,25 @@ class InitFailed(Exception):
     def __init__(self, error):
         super().__init__(str(error))
         self.error = error
+
+
+def run(connection, ember):
+    """From init to the end of the last request. Raises `InitFailed`."""
+    found = find(os.environ.get("_HANDLER", ""))
+    context.prepare()
+    serve = _server_of(found)
+    if ember is None:
+        gc.freeze()  # What init made stays: no later collection walks it again.
+        serve(connection, found, ready(found))
+        return
+    try:
+        ember.settle()
+        connection.send(frames.READY, 0, ready(found, ember.refusal))
+        ember.wait()
+        ember.restored()
+    except faults.Fault as fault:
+        raise InitFailed(fault) from None
+    serve(connection, found, None)
 
 
 def find(handler):
@@ -62,56 +86,33 @@ def find(handler):
         takeover.end()
 
 
-def ready(found):
+def ready(found, refusal=None):
     """The head of the Ready frame."""
     head = {"serves": found.kind, "found": found.why}
     if found.path is not None:
         head["path"] = found.path
+    if refusal is not None:
+        head["unshareable"] = refusal
     return head
 
 
 def _server_of(found):
+    """The function that serves it, imported: an ember's newborns import nothing."""
     if found.kind == applications.HANDLER:
-        return _serve_handler
+        from . import handler
+
+        return handler.serve
     logs.give_back()
     if found.kind == applications.WSGI:
-        return _serve_wsgi
-    return _serve_asgi
+        from . import wsgi
 
+        return wsgi.serve
+    from . import asgi
 
-def _serve_handler(connection, found):
-    from .handler import invoke
+    def serve(connection, found, head):
+        try:
+            asgi.serve(connection.descriptor, found.value, head)
+        except asgi.StartupFailed as failure:
+            raise InitFailed(faults.Fault("Runtime.StartupFailed", str(failure))) from None
 
-    connection.send(frames.READY, 0, ready(found))
-    while (frame := connection.receive()) is not None:
-        kind, stream, head, body = frame
-        if kind == frames.EVENT:
-            invoke(connection, stream, head, body, found.value)
-        else:
-            _refuse(connection, kind, stream, "a handler is called with events")
-
-
-def _serve_wsgi(connection, found):
-    from .wsgi import respond
-
-    connection.send(frames.READY, 0, ready(found))
-    while (frame := connection.receive()) is not None:
-        kind, stream, head, body = frame
-        if kind == frames.REQUEST:
-            context.enter(head.get("request_id"))
-            respond(connection, stream, head, body, found.value)
-        else:
-            _refuse(connection, kind, stream, "a web application is called with requests")
-
-
-def _serve_asgi(connection, found):
-    from .asgi import StartupFailed, serve
-
-    try:
-        serve(connection.descriptor, found.value, ready(found))
-    except StartupFailed as failure:
-        raise InitFailed(faults.Fault("Runtime.StartupFailed", str(failure))) from None
-
-
-def _refuse(connection, kind, stream, why):
-    connection.send(frames.FAILED, stream, faults.describe(faults.Fault("Runtime.Protocol", f"frame {kind}: {why}")))
+    return serve

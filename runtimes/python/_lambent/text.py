@@ -55,21 +55,42 @@ def loads(text):
     return value
 
 
-def dumps(value):
-    """A JSON text in ASCII bytes, for heads of frames."""
-    return to_text(value, True, _refuse).encode("ascii")
-
-
-def to_text(value, ascii_only, default):
-    """The JSON text of any value; `default` turns what JSON does not know into something it does."""
+def encoder(ascii_only, default):
+    """A function that gives the JSON text of a value; `default` turns what JSON does not know into
+    something it does. Made once, because making the C encoder costs more than most answers."""
     if _json is None:
-        import json
-
-        return json.dumps(value, ensure_ascii=ascii_only, default=default)
+        return lambda value: _package_dumps(value, ascii_only, default)
+    # Containers on the way down, by which a circle is found. Empty again after every value but a bad one.
+    open_containers = {}
     quote = _json.encode_basestring_ascii if ascii_only else _json.encode_basestring
-    encode = _json.make_encoder({}, default, quote, None, _AFTER_KEY, _BETWEEN_ITEMS, False, False, True)
-    return "".join(encode(value, 0))
+    encode = _json.make_encoder(
+        open_containers, default, quote, None, _AFTER_KEY, _BETWEEN_ITEMS, False, False, True
+    )
+    join = "".join
+
+    def to_text(value):
+        try:
+            return join(encode(value, 0))
+        except BaseException:
+            open_containers.clear()
+            raise
+
+    return to_text
+
+
+def _package_dumps(value, ascii_only, default):
+    import json
+
+    return json.dumps(value, ensure_ascii=ascii_only, default=default)
 
 
 def _refuse(value):
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+_head_text = encoder(True, _refuse)
+
+
+def dumps(value):
+    """A JSON text in ASCII bytes, for heads of frames."""
+    return _head_text(value).encode("ascii")

@@ -6,13 +6,30 @@ answer that is complete at once goes out in one system call. No access log is wr
 
 import sys
 from io import BytesIO
+from types import GeneratorType
 from urllib.parse import unquote_to_bytes
 
-from . import faults, frames
+from . import context, faults, frames
 
 # Their body, if an application gives one, must not be sent.
 _WITHOUT_BODY = {204, 304}
 _BLOCK = 65536
+# How many names of headers are remembered with their keys: clients may send as many as they like.
+_REMEMBERED_NAMES = 512
+
+
+def serve(connection, found, ready):
+    """Until the server goes. `ready` is said first, unless it was said."""
+    if ready is not None:
+        connection.send(frames.READY, 0, ready)
+    application = found.value
+    while (frame := connection.receive()) is not None:
+        kind, stream, head, body = frame
+        if kind == frames.REQUEST:
+            context.enter(head.get("request_id"))
+            respond(connection, stream, head, body, application)
+        else:
+            connection.refuse(kind, stream, "a web application is called with requests")
 
 
 def respond(connection, stream, head, body, application):
@@ -20,16 +37,17 @@ def respond(connection, stream, head, body, application):
     response = _Response(connection, stream, head["method"])
     try:
         result = application(environment(head, body), response.start)
+        close = getattr(result, "close", None)
         try:
             for data in result:
                 if not response.write(data):
                     break
-            if hasattr(result, "close"):
+            if close is not None and _may_linger(result):
                 # The client has its answer before `close` works on; the instance is free after it.
                 response.flush()
         finally:
-            if hasattr(result, "close"):
-                result.close()
+            if close is not None:
+                close()
         response.finish()
     except BrokenPipeError as error:
         # The application's own pipe, or ours: only ours is the end.
@@ -44,6 +62,8 @@ def respond(connection, stream, head, body, application):
 
 class _Response:
     """One answer. Invariant: exactly one of End and Failed is sent, and nothing after it."""
+
+    __slots__ = ("_connection", "_stream", "_method", "_head", "_declared", "_bodiless", "_held", "_head_sent")
 
     def __init__(self, connection, stream, method):
         self._connection = connection
@@ -66,11 +86,11 @@ class _Response:
         elif self._head is not None:
             raise AssertionError("start_response was called twice without exc_info")
         code = int(status[:3])
-        self._head = {"status": code, "headers": [[name, value] for name, value in headers]}
+        self._head = {"status": code, "headers": list(headers)}
         self._bodiless = self._method == "HEAD" or code in _WITHOUT_BODY or code < 200
         self._declared = None
         for name, value in headers:
-            if name.lower() == "content-length":
+            if len(name) == 14 and name.lower() == "content-length":
                 self._declared = int(value)
         return self.write
 
@@ -143,55 +163,63 @@ class FileWrapper:
         raise StopIteration
 
 
+_CONSTANT = {
+    "SCRIPT_NAME": "",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "wsgi.version": (1, 0),
+    "wsgi.input_terminated": True,
+    "wsgi.multithread": False,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+    "wsgi.file_wrapper": FileWrapper,
+}
+# Keys of the environment by names of headers; no key: the header is left out.
+_keys = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH", "transfer-encoding": "", "proxy": ""}
+
+
 def environment(head, body):
     """The WSGI environment of one request."""
     target = head["target"]
     path, _, query = target.partition("?")
-    host, port = _split_host(head.get("host") or "localhost", head.get("scheme") or "http")
-    client = head.get("client") or ["127.0.0.1", 0]
-    environ = {
-        "REQUEST_METHOD": head["method"],
-        "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
-        "QUERY_STRING": query,
-        "REQUEST_URI": target,
-        "RAW_URI": target,
-        "SERVER_NAME": host,
-        "SERVER_PORT": port,
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": str(client[0]),
-        "REMOTE_PORT": str(client[1]),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": head.get("scheme") or "http",
-        "wsgi.input": BytesIO(body),
-        "wsgi.input_terminated": True,
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": False,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-        "wsgi.file_wrapper": FileWrapper,
-    }
+    scheme = head.get("scheme") or "http"
+    named_host = head.get("host")
+    host, port = _split_host(named_host or "localhost", scheme)
+    client, client_port = head.get("client") or ("127.0.0.1", 0)
+    environ = _CONSTANT.copy()
+    environ["REQUEST_METHOD"] = head["method"]
+    environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
+    environ["QUERY_STRING"] = query
+    environ["REQUEST_URI"] = environ["RAW_URI"] = target
+    environ["SERVER_NAME"] = host
+    environ["SERVER_PORT"] = port
+    environ["REMOTE_ADDR"] = str(client)
+    environ["REMOTE_PORT"] = str(client_port)
+    environ["wsgi.url_scheme"] = scheme
+    environ["wsgi.input"] = BytesIO(body)
+    environ["wsgi.errors"] = sys.stderr
     for name, value in head["headers"]:
-        _add_header(environ, name, value)
+        key = _keys.get(name)
+        if key is None:
+            key = _remember(name)
+        if key:
+            if key in environ:
+                separator = "; " if key == "HTTP_COOKIE" else ","
+                value = f"{environ[key]}{separator}{value}"
+            environ[key] = value
     if body:
         # The server read the whole body, whatever its transfer coding was.
         environ["CONTENT_LENGTH"] = str(len(body))
-    if "HTTP_HOST" not in environ and head.get("host"):
-        environ["HTTP_HOST"] = head["host"]
+    if named_host and "HTTP_HOST" not in environ:
+        environ["HTTP_HOST"] = named_host
     return environ
 
 
-def _add_header(environ, name, value):
+def _remember(name):
     # A name with `_` would be taken for the one with `-`; `proxy` would be taken for a setting.
-    if "_" in name or name in ("transfer-encoding", "proxy"):
-        return
-    key = name.upper().replace("-", "_")
-    if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        key = f"HTTP_{key}"
-    if key in environ:
-        separator = "; " if key == "HTTP_COOKIE" else ","
-        value = f"{environ[key]}{separator}{value}"
-    environ[key] = value
+    key = "" if "_" in name else f"HTTP_{name.upper().replace('-', '_')}"
+    if len(_keys) < _REMEMBERED_NAMES:
+        _keys[name] = key
+    return key
 
 
 def _split_host(host, scheme):
@@ -199,3 +227,20 @@ def _split_host(host, scheme):
     if colon and port.isdigit():
         return name, port
     return host, "443" if scheme == "https" else "80"
+
+
+def _may_linger(result):
+    """Whether `close` may do more than let go. Werkzeug's iterator always has one, and its callbacks
+    rarely do anything: not if its generator is exhausted and its response was given nothing to call."""
+    callbacks = getattr(result, "_callbacks", None)
+    if type(result).__name__ != "ClosingIterator" or not isinstance(callbacks, list):
+        return True
+    return not all(_does_nothing(callback) for callback in callbacks)
+
+
+def _does_nothing(callback):
+    owner = getattr(callback, "__self__", None)
+    if type(owner) is GeneratorType:
+        return owner.gi_frame is None
+    is_theirs = (getattr(callback, "__module__", None) or "").startswith("werkzeug.")
+    return is_theirs and getattr(owner, "_on_close", None) == [] and type(owner.response) is list

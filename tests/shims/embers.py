@@ -1,0 +1,78 @@
+"""Drives a shim as an ember, in the broker's place: orders with descriptors over a real control socket.
+Not a test itself. The newborns run where the ember does; roots and the sharing rule are the sandbox's."""
+
+import array
+import json
+import os
+import select
+import socket
+import tempfile
+from pathlib import Path
+
+from harness import SECONDS, Peer, Shim
+
+
+class Newborn(Peer):
+    """One instance forked from an ember: its frames, its output, and its hello."""
+
+    def __init__(self, ember, environment, listener=None):
+        server, frames = socket.socketpair()
+        super().__init__(server)
+        ember.case.addCleanup(server.close)
+        self._output = tempfile.NamedTemporaryFile(prefix="lambent-newborn-")
+        ember.case.addCleanup(self._output.close)
+        self.hello, hello = socket.socketpair()
+        ember.case.addCleanup(self.hello.close)
+        self.hello.settimeout(SECONDS)
+        descriptors = [frames.fileno(), self._output.fileno(), hello.fileno()]
+        if listener is not None:
+            descriptors.append(listener.fileno())
+        order = {"order": "fork", "environment": environment, "listener": listener is not None}
+        with frames, hello:
+            ember.control.sendmsg(
+                [json.dumps(order).encode()],
+                [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))],
+            )
+
+    def born(self):
+        """Waits for the hello, as the broker does before it tells the server."""
+        assert self.hello.recv(2) == b"h", self.output()
+        assert self.hello.recv(1) == b""
+        return self
+
+    def output(self):
+        return Path(self._output.name).read_text()
+
+
+class Ember(Shim):
+    """A shim with a control socket. `control` is the broker's end."""
+
+    def __init__(self, case, files, handler, environment=(), **options):
+        self.case = case
+        self.control, inherited = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        case.addCleanup(self.control.close)
+        with inherited:
+            number = inherited.fileno()
+            environment = {"LAMBENT_EMBER_FD": str(number), **dict(environment)}
+            super().__init__(case, files, handler, environment, pass_fds=[number], **options)
+
+    def fork(self, listener=None, **environment):
+        """An instance, once it has said hello."""
+        return Newborn(self, environment, listener).born()
+
+    def children(self):
+        """Process ids of what it has forked and not yet reaped, the dead among them."""
+        task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(child) for child in task.read_text().split()]
+
+    def wait_until_childless(self):
+        """Until every newborn is reaped: their ends are waited for, not slept for."""
+        while children := self.children():
+            for child in children:
+                try:
+                    descriptor = os.pidfd_open(child)
+                except ProcessLookupError:
+                    continue
+                select.select([descriptor], [], [], SECONDS)
+                os.close(descriptor)
+            os.sched_yield()
