@@ -16,6 +16,7 @@ use crate::body::Body;
 use crate::failure::Failure;
 use crate::function::Version;
 use crate::request_id::RequestId;
+use crate::summary::Summary;
 
 /// A future that a trait object can return.
 pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -42,6 +43,8 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// The last 4 KiB of the invocation's log, for `LogType=Tail`.
     pub log_tail: Bytes,
+    /// What it cost; `None`: nothing ran.
+    pub summary: Option<Summary>,
 }
 
 /// Why a request was not run at all. Nothing of the user's has seen it: a retry is safe.

@@ -1,6 +1,6 @@
 //! Names and values every part of Lambent agrees on: who is called ([`arn`]), what is called
 //! ([`function`]), how ([`invocation`]), with which settings ([`settings`]) and what came of it
-//! ([`failure`], [`log`], [`metering`]).
+//! ([`failure`], [`log`], [`metering`], [`summary`]).
 //!
 //! No I/O and no runtime: the traits here ([`invocation::Dispatch`], [`log::Sink`]) are the seams at
 //! which crates that never depend on each other meet. A type lives here only when two crates need it.
@@ -17,3 +17,4 @@ pub mod metering;
 pub mod request_id;
 pub mod routing;
 pub mod settings;
+pub mod summary;

@@ -1,6 +1,7 @@
 //! The id of one request, in the form AWS uses: a random UUID in lower case.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,14 @@ impl RequestId {
 impl Default for RequestId {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
     }
 }
 

@@ -147,6 +147,9 @@ fn answer(outcome: &Outcome, version: &str, tail: bool) -> Response {
     if tail && let Ok(log) = HeaderValue::from_str(&STANDARD.encode(&outcome.log_tail)) {
         headers.insert(LOG_RESULT, log);
     }
+    if let Some(summary) = &outcome.summary {
+        summary.write(headers);
+    }
     response
 }
 
@@ -157,6 +160,7 @@ fn init_failed(failure: &Failure, id: RequestId) -> Outcome {
         payload: failure.payload(id),
         failure: Some(failure.clone()),
         log_tail: Bytes::from(failure.log_lines.join("\n")),
+        summary: None,
     }
 }
 

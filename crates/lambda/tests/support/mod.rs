@@ -170,7 +170,7 @@ impl Drop for Gone {
 async fn act(version: &Version, event: &Event) -> Result<Outcome, Refusal> {
     let wanted: Value = serde_json::from_slice(&event.payload).unwrap();
     let seen = json!({"version": version.version, "event": wanted, "context": event.client_context, "id": event.request_id.to_string()});
-    let ok = Outcome { payload: seen.to_string().into(), failure: None, log_tail: "START\nEND\n".into() };
+    let ok = Outcome { payload: seen.to_string().into(), failure: None, log_tail: "START\nEND\n".into(), summary: None };
     match wanted["act"].as_str().unwrap_or_default() {
         "fail" => {
             let failure = failure("ValueError", "no");
