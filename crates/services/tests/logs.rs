@@ -29,7 +29,7 @@ impl Platform {
 
     async fn write(&self, function: &str, stream: &str, lines: &[(i64, &str)]) {
         for (timestamp_ms, text) in lines {
-            let (function, stream, text) = (function.to_owned(), stream.to_owned(), (*text).to_owned());
+            let (function, stream, text) = (function.into(), stream.into(), (*text).to_owned());
             self.logs.write(Line { function, stream, timestamp_ms: *timestamp_ms, request_id: None, text });
         }
         self.logs.flush().await.unwrap();

@@ -1,16 +1,16 @@
 //! Lines a function wrote, on their way from the worker to whoever keeps them.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 use crate::request_id::RequestId;
 
 /// One line of a function's output, or one of the platform's own `START`/`END`/`REPORT` lines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// The function's bare name; its log group is `/aws/lambda/NAME`.
-    pub function: String,
+    pub function: Arc<str>,
     /// The stream: `YYYY/MM/DD/[VERSION]INSTANCE`.
-    pub stream: String,
+    pub stream: Arc<str>,
     /// Milliseconds since the epoch.
     pub timestamp_ms: i64,
     /// The request being handled, where there was exactly one.

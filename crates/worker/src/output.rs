@@ -7,6 +7,7 @@
 //! result is in the log before `END`, because [`Output::end`] empties the pipe first.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::net::unix::pipe::Receiver;
 use types::failure::LOG_LINES;
 use types::log::{Line, Sink};
+use types::metering::Tier;
 use types::request_id::RequestId;
 
 /// The longest line that is kept whole, in bytes.
@@ -35,8 +37,8 @@ const CUT: &str = " [line continues]";
 pub(crate) struct Output {
     pipe: Receiver,
     sink: Arc<dyn Sink>,
-    function: String,
-    stream: String,
+    function: Arc<str>,
+    stream: Arc<str>,
     lines: Mutex<Lines>,
 }
 
@@ -56,7 +58,21 @@ pub(crate) struct Report {
     pub memory_mib: u32,
     pub memory_peak_bytes: u64,
     /// Of the first request of an instance.
-    pub init: Option<Duration>,
+    pub begun: Option<Begun>,
+    /// `None`: not measured.
+    pub cpu_micros: Option<u64>,
+    pub estimated: bool,
+    pub start: Tier,
+    pub queue_micros: u64,
+}
+
+/// How an instance became ready, in AWS's terms, and how long that took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Begun {
+    /// `Init Duration`.
+    Started(Duration),
+    /// `Restore Duration`, for a function that asks for its init to be shared.
+    Restored(Duration),
 }
 
 /// How far one go of reading came.
@@ -79,7 +95,7 @@ impl Output {
         }
         let pipe = Receiver::from_owned_fd(reader)?;
         let lines = Mutex::new(Lines::default());
-        let (function, stream) = (function.to_owned(), stream.to_owned());
+        let (function, stream) = (function.into(), stream.into());
         Ok((Arc::new(Self { pipe, sink, function, stream, lines }), writer.into()))
     }
 
@@ -202,8 +218,8 @@ impl Output {
             lines.tail.drain(..surplus);
         }
         self.sink.write(Line {
-            function: self.function.clone(),
-            stream: self.stream.clone(),
+            function: Arc::clone(&self.function),
+            stream: Arc::clone(&self.stream),
             timestamp_ms: jiff::Timestamp::now().as_millisecond(),
             request_id: lines.request,
             text,
@@ -223,9 +239,26 @@ impl Report {
              Memory Size: {} MB\tMax Memory Used: {peak} MB\t",
             self.memory_mib
         );
-        if let Some(init) = self.init {
-            line.push_str(&format!("Init Duration: {:.2} ms\t", init.as_secs_f64() * 1000.0));
+        let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        // AWS's own fields end here; ours follow, under names that none of its own begins or ends with.
+        match self.begun {
+            None => Ok(()),
+            Some(Begun::Started(init)) => write!(line, "Init Duration: {:.2} ms\t", milliseconds(init)),
+            Some(Begun::Restored(restore)) => write!(
+                line,
+                "Restore Duration: {0:.2} ms\tBilled Restore Duration: {1} ms\t",
+                milliseconds(restore),
+                restore.as_nanos().div_ceil(1_000_000)
+            ),
         }
+        .and_then(|()| match (self.cpu_micros, self.estimated) {
+            (None, _) => Ok(()),
+            (Some(cpu), false) => write!(line, "CPU Time: {:.2} ms\t", cpu as f64 / 1000.0),
+            (Some(cpu), true) => write!(line, "CPU Time: {:.2} ms (estimated)\t", cpu as f64 / 1000.0),
+        })
+        .and_then(|()| write!(line, "Start: {}\tQueue: {:.2} ms\t", self.start, self.queue_micros as f64 / 1000.0))
+        // A string takes everything.
+        .unwrap_or_default();
         line
     }
 }
@@ -257,7 +290,16 @@ mod tests {
 
     fn report() -> Report {
         let duration = Duration::from_micros(1500);
-        Report { duration, memory_mib: 128, memory_peak_bytes: 1, init: Some(Duration::from_millis(20)) }
+        Report {
+            duration,
+            memory_mib: 128,
+            memory_peak_bytes: 1,
+            begun: Some(Begun::Started(Duration::from_millis(20))),
+            cpu_micros: Some(1_234),
+            estimated: false,
+            start: Tier::Bare,
+            queue_micros: 50,
+        }
     }
 
     #[tokio::test]
@@ -276,7 +318,7 @@ mod tests {
         assert_eq!(texts[2..5], ["one", "two", "half a li"]);
         assert_eq!(texts[5], format!("END RequestId: {request}"));
         let expected = "Duration: 1.50 ms\tBilled Duration: 2 ms\tMemory Size: 128 MB\tMax Memory Used: 1 MB\t\
-                        Init Duration: 20.00 ms\t";
+                        Init Duration: 20.00 ms\tCPU Time: 1.23 ms\tStart: bare\tQueue: 0.05 ms\t";
         assert_eq!(texts[6], format!("REPORT RequestId: {request}\t{expected}"));
         assert!(tail.starts_with("START") && tail.contains("\nhalf a li\nEND"), "{tail}");
     }

@@ -7,6 +7,7 @@
 //!
 //! Lifecycle: dropping the last handle writes what is queued and waits for the thread.
 
+mod chunk;
 mod error;
 mod pattern;
 mod query;

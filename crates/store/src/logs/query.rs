@@ -3,7 +3,7 @@
 //! Events are ordered by time and, within a millisecond, by arrival. A page ends with a token from which
 //! the next one goes on; lines that arrive or are pruned in between do not shift it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,6 +11,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use serde::{Deserialize, Serialize};
 
+use super::chunk::{Record, Records, SPAN_MS};
 use super::{Error, Logs, Pattern};
 
 /// Where a query goes on: beyond the event at this time with this id.
@@ -131,6 +132,17 @@ pub struct Group {
     pub stored_bytes: u64,
 }
 
+/// A page of events that is being put together.
+#[derive(Default)]
+struct Found {
+    limit: usize,
+    order: Order,
+    /// Events whose turn may not have come.
+    waiting: BTreeMap<Cursor, Event>,
+    items: Vec<Event>,
+    next: Option<String>,
+}
+
 // === impl Cursor ===
 
 impl fmt::Display for Cursor {
@@ -189,68 +201,127 @@ impl Event {
 // === impl EventQuery ===
 
 impl EventQuery {
-    /// The statement and its values. A single stream has an index of its own.
+    /// The statement and its values: chunks that may hold such events, in the order of their first line. A
+    /// single stream has an index of its own.
     fn statement(&self) -> (String, Vec<Value>) {
-        let (direction, beyond) = match self.order {
-            Order::Oldest => ("ASC", ">"),
-            Order::Newest => ("DESC", "<"),
+        let (mut from, mut before) = (self.start_ms.unwrap_or(i64::MIN), self.end_ms.unwrap_or(i64::MAX));
+        let direction = match self.order {
+            Order::Oldest => {
+                from = from.max(self.after.map_or(i64::MIN, |after| after.timestamp_ms));
+                "ASC"
+            }
+            Order::Newest => {
+                let after = self.after.map_or(i64::MAX, |after| after.timestamp_ms);
+                before = before.min(after.saturating_add(1));
+                "DESC"
+            }
         };
-        let unbounded = match self.order {
-            Order::Oldest => Cursor { timestamp_ms: i64::MIN, id: i64::MIN },
-            Order::Newest => Cursor { timestamp_ms: i64::MAX, id: i64::MAX },
-        };
-        let after = self.after.unwrap_or(unbounded);
-        let mut values: Vec<Value> = vec![
-            self.function.clone().into(),
-            self.start_ms.unwrap_or(i64::MIN).into(),
-            self.end_ms.unwrap_or(i64::MAX).into(),
-            after.timestamp_ms.into(),
-            after.id.into(),
-        ];
+        let mut values: Vec<Value> =
+            vec![self.function.clone().into(), from.saturating_sub(SPAN_MS).into(), before.into()];
         let whose = match self.streams.as_slice() {
             [stream] => {
                 values.push(stream.clone().into());
-                "events.stream = (SELECT streams.id FROM streams JOIN functions ON functions.id = function
-                     WHERE functions.name = ?1 AND streams.name = ?6)"
+                "chunks.stream = (SELECT streams.id FROM streams JOIN functions ON functions.id = function
+                     WHERE functions.name = ?1 AND streams.name = ?4)"
             }
-            _ => "events.function = (SELECT id FROM functions WHERE name = ?1)",
+            _ => "chunks.function = (SELECT id FROM functions WHERE name = ?1)",
         };
         let statement = format!(
-            "SELECT events.id, events.timestamp_ms, events.ingested_ms, streams.name, request_id, text
-             FROM events JOIN streams ON streams.id = events.stream
-             WHERE {whose} AND timestamp_ms >= ?2 AND timestamp_ms < ?3
-                 AND (timestamp_ms, events.id) {beyond} (?4, ?5)
-             ORDER BY timestamp_ms {direction}, events.id {direction}"
+            "SELECT chunks.id, chunks.first_ms, chunks.ingested_ms, streams.name, content
+             FROM chunks JOIN streams ON streams.id = chunks.stream
+             WHERE {whose} AND chunks.first_ms >= ?2 AND chunks.first_ms < ?3
+             ORDER BY chunks.first_ms {direction}, chunks.id {direction}"
         );
         (statement, values)
     }
 
+    /// Chunks overlap in time: an event is next once no later chunk can hold one before it.
     fn run(&self, connection: &Connection) -> rusqlite::Result<Page<Event>> {
         let streams: HashSet<&str> = self.streams.iter().map(String::as_str).collect();
-        let wanted = |event: &Event| {
-            (streams.is_empty() || streams.contains(event.stream.as_str()))
-                && self.stream_prefix.as_ref().is_none_or(|prefix| event.stream.starts_with(prefix))
-                && self.pattern.matches(&event.text)
-        };
         let (statement, values) = self.statement();
         let mut statement = connection.prepare_cached(&statement)?;
-        let mut items = Vec::new();
-        let mut next = None;
-        for event in statement.query_map(params_from_iter(values), event)? {
-            let event = event?;
-            if !wanted(&event) {
-                continue;
-            }
-            if items.len() >= self.limit {
-                next = items.last().map(|last: &Event| last.cursor().to_string());
+        let mut rows = statement.query(params_from_iter(values))?;
+        let mut found = Found { limit: self.limit, order: self.order, ..Found::default() };
+        while let Some(row) = rows.next()? {
+            let (id, first_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
+            if found.release(Some(first_ms)) {
                 break;
             }
-            items.push(event);
+            let (ingested_ms, stream): (i64, String) = (row.get(2)?, row.get(3)?);
+            let of_stream = (streams.is_empty() || streams.contains(stream.as_str()))
+                && self.stream_prefix.as_ref().is_none_or(|prefix| stream.starts_with(prefix));
+            if !of_stream {
+                continue;
+            }
+            let records = Records::new(row.get_ref(4)?.as_blob()?, id, first_ms);
+            for record in records.filter(|record| self.is_within(record)) {
+                let text = String::from_utf8_lossy(record.text);
+                if self.pattern.matches(&text) {
+                    found.add(Event {
+                        id: record.id,
+                        timestamp_ms: record.timestamp_ms,
+                        ingested_ms,
+                        stream: stream.clone(),
+                        request_id: record.request.map(str::to_owned),
+                        text: text.into_owned(),
+                    });
+                }
+            }
         }
+        found.release(None);
+        Ok(found.page())
+    }
+
+    fn is_within(&self, record: &Record<'_>) -> bool {
+        let cursor = Cursor { timestamp_ms: record.timestamp_ms, id: record.id };
+        let beyond = self.after.is_none_or(|after| match self.order {
+            Order::Oldest => cursor > after,
+            Order::Newest => cursor < after,
+        });
+        beyond
+            && self.start_ms.is_none_or(|start| record.timestamp_ms >= start)
+            && self.end_ms.is_none_or(|end| record.timestamp_ms < end)
+    }
+}
+
+// === impl Found ===
+
+impl Found {
+    fn add(&mut self, event: Event) {
+        self.waiting.insert(event.cursor(), event);
+    }
+
+    /// Takes over what no chunk that begins at `next_ms` or beyond can come before; all without one.
+    /// Whether the page is full.
+    fn release(&mut self, next_ms: Option<i64>) -> bool {
+        while self.next.is_none() {
+            let first = match self.order {
+                Order::Oldest => self.waiting.first_entry(),
+                Order::Newest => self.waiting.last_entry(),
+            };
+            let Some(first) = first else { break };
+            let time = first.key().timestamp_ms;
+            let is_next = next_ms.is_none_or(|next| match self.order {
+                Order::Oldest => time < next,
+                Order::Newest => time > next.saturating_add(SPAN_MS),
+            });
+            if !is_next {
+                break;
+            }
+            if self.items.len() >= self.limit {
+                self.next = self.items.last().map(|last| last.cursor().to_string());
+                break;
+            }
+            self.items.push(first.remove());
+        }
+        self.next.is_some() || (self.limit == 0 && !self.waiting.is_empty())
+    }
+
+    fn page(mut self) -> Page<Event> {
         if self.order == Order::Newest {
-            items.reverse();
+            self.items.reverse();
         }
-        Ok(Page { items, next })
+        Page { items: self.items, next: self.next }
     }
 }
 
@@ -325,17 +396,6 @@ impl Logs {
         })
         .await
     }
-}
-
-fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
-    Ok(Event {
-        id: row.get(0)?,
-        timestamp_ms: row.get(1)?,
-        ingested_ms: row.get(2)?,
-        stream: row.get(3)?,
-        request_id: row.get(4)?,
-        text: row.get(5)?,
-    })
 }
 
 fn stream(row: &Row<'_>) -> rusqlite::Result<Stream> {

@@ -30,7 +30,7 @@ pub(crate) enum Message {
 }
 
 /// Lines that were dropped, by function and stream.
-pub(crate) type Dropped = HashMap<(String, String), u64>;
+pub(crate) type Dropped = HashMap<(Arc<str>, Arc<str>), u64>;
 
 /// The end that lines go into.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ impl Arrivals {
     }
 
     /// Counts a line that was taken but could not be kept.
-    pub(crate) fn lose(&self, function: String, stream: String, count: u64) {
+    pub(crate) fn lose(&self, function: Arc<str>, stream: Arc<str>, count: u64) {
         *self.waiting.dropped.lock().entry((function, stream)).or_default() += count;
     }
 }
@@ -141,7 +141,7 @@ impl Waiting {
     }
 
     /// Counts a dropped line; `true` when it is the first since the thread last looked.
-    fn drop_line(&self, function: String, stream: String) -> bool {
+    fn drop_line(&self, function: Arc<str>, stream: Arc<str>) -> bool {
         let mut dropped = self.dropped.lock();
         let first = dropped.is_empty();
         *dropped.entry((function, stream)).or_default() += 1;

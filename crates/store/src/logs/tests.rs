@@ -23,8 +23,8 @@ fn open(options: Options) -> Fixture {
 
 fn line(function: &str, stream: &str, timestamp_ms: i64, text: &str) -> Line {
     Line {
-        function: function.to_owned(),
-        stream: stream.to_owned(),
+        function: function.into(),
+        stream: stream.into(),
         timestamp_ms,
         request_id: None,
         text: text.to_owned(),
@@ -234,4 +234,29 @@ async fn dropping_the_last_handle_writes_what_waits() {
     let again = Logs::start(&database, database.writer().unwrap(), Options::default(), None).unwrap();
     let all = again.events(EventQuery { limit: 2_000, ..query("f") }).await.unwrap();
     assert_eq!(all.items.len(), 1_000);
+}
+
+#[tokio::test]
+async fn lines_of_the_first_schema_are_found_after_the_step_to_chunks() {
+    let keep = tempfile::tempdir().unwrap();
+    let path = keep.path().join("logs.db");
+    let old = Database::file(&path, Durability::Synced, false, &SCHEMA[..1]).writer().unwrap();
+    old.execute_batch(
+        "INSERT INTO functions VALUES (1, 'f', 5, 58);
+         INSERT INTO streams VALUES (1, 1, 's', 5, 10, 20, 6);
+         INSERT INTO events VALUES (41, 1, 1, 10, 6, 'a-request', 'zwölf');
+         INSERT INTO events VALUES (42, 1, 1, 20, 6, NULL, '');",
+    )
+    .unwrap();
+    drop(old);
+    let database = Database::file(&path, Durability::Synced, false, SCHEMA);
+    let logs = Logs::start(&database, database.writer().unwrap(), Options::default(), None).unwrap();
+    logs.write(line("f", "s", 30, "new"));
+    logs.flush().await.unwrap();
+    let events = logs.events(query("f")).await.unwrap().items;
+    let seen: Vec<_> =
+        events.iter().map(|event| (event.id, event.timestamp_ms, event.text.as_str())).collect();
+    assert_eq!(seen, [(41, 10, "zwölf"), (42, 20, ""), (43, 30, "new")]);
+    assert_eq!(events[0].request_id.as_deref(), Some("a-request"));
+    assert_eq!(events[1].request_id, None);
 }

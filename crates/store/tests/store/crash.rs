@@ -114,8 +114,8 @@ fn digest_of(value: &[u8]) -> String {
 
 fn log_line(number: usize) -> Line {
     Line {
-        function: "f".to_owned(),
-        stream: "s".to_owned(),
+        function: "f".into(),
+        stream: "s".into(),
         timestamp_ms: i64::try_from(number).unwrap(),
         request_id: None,
         text: "x".repeat(1000),
