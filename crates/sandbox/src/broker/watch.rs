@@ -23,6 +23,14 @@ pub(super) enum Kind {
     Process,
     /// Reports of `listen()`.
     Listens,
+    /// Want of memory.
+    Pressure,
+    /// The hello of a newborn.
+    Hello,
+    /// The child that makes roots.
+    Roots,
+    /// The mover.
+    Mover,
 }
 
 /// One descriptor that is ready.
@@ -54,6 +62,12 @@ impl Watch {
 
     pub(super) fn add(&self, descriptor: OwnedFd, number: Number, kind: Kind) -> io::Result<Watched> {
         epoll::add(&*self.0, &descriptor, token(number, kind), epoll::EventFlags::IN)?;
+        Ok(Watched { set: self.clone(), descriptor })
+    }
+
+    /// For a file whose events are urgent and that is always readable.
+    pub(super) fn add_urgent(&self, descriptor: OwnedFd, number: Number, kind: Kind) -> io::Result<Watched> {
+        epoll::add(&*self.0, &descriptor, token(number, kind), epoll::EventFlags::PRI)?;
         Ok(Watched { set: self.clone(), descriptor })
     }
 
@@ -114,6 +128,10 @@ fn token(number: Number, kind: Kind) -> epoll::EventData {
         Kind::Control => 2,
         Kind::Process => 3,
         Kind::Listens => 4,
+        Kind::Pressure => 5,
+        Kind::Hello => 6,
+        Kind::Roots => 7,
+        Kind::Mover => 8,
     };
     epoll::EventData::new_u64(u64::from(number) << 8 | kind)
 }
@@ -125,6 +143,10 @@ fn of_token(token: u64) -> Option<(Number, Kind)> {
         2 => Kind::Control,
         3 => Kind::Process,
         4 => Kind::Listens,
+        5 => Kind::Pressure,
+        6 => Kind::Hello,
+        7 => Kind::Roots,
+        8 => Kind::Mover,
         _ => return None,
     };
     Some((Number::try_from(token >> 8).ok()?, kind))

@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::process::Pid;
+
 use super::tree::{Places, Version};
 use super::{v1, v2};
 use crate::failure::Failure;
@@ -53,12 +55,32 @@ impl Group {
             .collect()
     }
 
+    /// Moves a process here. It stops every fork of the machine for up to ten milliseconds.
+    pub(crate) fn admit(&self, pid: Pid) -> io::Result<()> {
+        let pid = pid.as_raw_nonzero().to_string();
+        self.places.distinct().into_iter().try_for_each(|place| fs::write(place.join("cgroup.procs"), &pid))
+    }
+
+    /// Every process here.
+    pub(crate) fn members(&self) -> Vec<Pid> {
+        let Ok(list) = fs::read_to_string(self.places.pids.join("cgroup.procs")) else { return Vec::new() };
+        list.lines().filter_map(|line| line.parse().ok().and_then(Pid::from_raw)).collect()
+    }
+
     /// Sets every limit. The init counts as one process more.
     pub(crate) fn limit(&self, limits: &Limits) -> Result<(), Failure> {
         match self.places.version {
             Version::V1 => v1::limit(&self.places, limits),
             Version::V2 => v2::limit(&self.places.memory, limits),
         }
+    }
+
+    /// Sets a part of a CPU weight. What cannot be set stays as it is: it is about fairness only.
+    pub(crate) fn weigh(&self, weight: u32, parts: u32) {
+        let _ = match self.places.version {
+            Version::V1 => v1::weigh(&self.places.cpu, weight, parts),
+            Version::V2 => v2::weigh(&self.places.cpu, weight, parts),
+        };
     }
 
     /// What everything inside has used since the group was made.
@@ -133,9 +155,7 @@ impl Group {
     }
 
     fn kill_each(&self) {
-        let Ok(list) = fs::read_to_string(self.places.pids.join("cgroup.procs")) else { return };
-        for pid in list.lines().filter_map(|line| line.parse().ok().and_then(rustix::process::Pid::from_raw))
-        {
+        for pid in self.members() {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }

@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::{Group, v2};
+use super::{Group, v1, v2};
 use crate::failure::{At, Failure};
 
 /// How long killed processes may take to disappear before a leftover group is left to the next sweep.
 const SWEEP: Duration = Duration::from_secs(2);
+
+/// CPU weight of all sandboxes together, where the usual one is 100.
+const SANDBOXES: u32 = 25;
 
 /// Version of the control group interface that the controllers use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,12 +153,26 @@ impl Tree {
             own if own.version == Version::V2 => Places::unified(v2::delegate(&v2::candidates(&own.memory))?),
             own => own,
         };
-        let places = above.below(&tree_name(name));
-        places.make().at(|| format!("make a control group below {}", above.memory.display()))?;
-        if places.version == Version::V2 {
-            v2::enable(&places.memory)?;
-        }
-        Ok(Self { places })
+        let tree = Self { places: above.below(&tree_name(name)) };
+        tree.found().at(|| format!("make a control group below {}", above.memory.display()))?;
+        Ok(tree)
+    }
+
+    /// Makes the tree itself. Everything in it has less weight together than a single group beside it: the server and
+    /// the broker, which are outside, have most of a busy machine whenever they want it.
+    fn found(&self) -> io::Result<()> {
+        let Self { places } = self;
+        places.make()?;
+        let weighed = match places.version {
+            Version::V1 => v1::weigh(&places.cpu, SANDBOXES, 1),
+            Version::V2 => {
+                v2::enable(&places.memory).map_err(io::Error::other)?;
+                v2::weigh(&places.cpu, SANDBOXES, 1)
+            }
+        };
+        // It is a matter of speed only.
+        drop(weighed);
+        Ok(())
     }
 
     /// The groups of one sandbox, still empty and without limits.
@@ -163,10 +180,15 @@ impl Tree {
         let places = self.places.below(id);
         // The sweeper of the broker before us may have found the tree empty and removed it.
         if places.make().is_err() {
-            self.places.make()?;
+            self.found()?;
             places.make()?;
         }
         Ok(Group::new(places))
+    }
+
+    /// The groups of one sandbox, made or not.
+    pub(crate) fn known(&self, id: &str) -> Group {
+        Group::new(self.places.below(id))
     }
 
     /// What limits here rest on, for people.

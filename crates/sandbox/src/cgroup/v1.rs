@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use super::group::{Files, number};
 use super::tree::Places;
@@ -31,9 +32,14 @@ pub(super) fn limit(places: &Places, limits: &Limits) -> Result<(), Failure> {
     set(places.cpu.join("cpu.cfs_period_us"), &PERIOD.to_string())?;
     let quota = (u64::from(limits.cpu_millis) * PERIOD / 1000).max(1000);
     set(places.cpu.join("cpu.cfs_quota_us"), &quota.to_string())?;
-    let shares = (u64::from(limits.cpu_weight) * 1024 / 100).max(2);
-    set(places.cpu.join("cpu.shares"), &shares.to_string())?;
+    weigh(&places.cpu, limits.cpu_weight, 1).at(|| "write cpu.shares")?;
     set(places.pids.join("pids.max"), &(u64::from(limits.pids) + 1).to_string())
+}
+
+/// A hundredth of the weight is the kernel's 1024.
+pub(super) fn weigh(cpu: &Path, weight: u32, parts: u32) -> io::Result<()> {
+    let shares = (u64::from(weight) * 1024 / 100 / u64::from(parts)).max(2);
+    fs::write(cpu.join("cpu.shares"), shares.to_string())
 }
 
 pub(super) fn usage(places: &Places) -> Usage {

@@ -129,8 +129,12 @@ pub(super) fn limit(group: &Path, limits: &Limits) -> Result<(), Failure> {
     }
     let quota = (u64::from(limits.cpu_millis) * PERIOD / 1000).max(1000);
     set("cpu.max", format!("{quota} {PERIOD}"))?;
-    set("cpu.weight", limits.cpu_weight.to_string())?;
+    weigh(group, limits.cpu_weight, 1).at(|| "write cpu.weight")?;
     set("pids.max", (u64::from(limits.pids) + 1).to_string())
+}
+
+pub(super) fn weigh(group: &Path, weight: u32, parts: u32) -> io::Result<()> {
+    fs::write(group.join("cpu.weight"), (weight / parts).max(1).to_string())
 }
 
 pub(super) fn usage(group: &Path) -> Usage {
