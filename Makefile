@@ -60,6 +60,7 @@ soak: release ## Long runs: kill -9 rounds, redeploys and idle cycles under load
 vm: ## Prove the sandbox on a pure cgroup v2 host in a virtual machine
 	@scripts/test-vm
 
-bench: release ## Measure against peers in one run and write docs/benchmarks.md
+bench: release ## Measure against peers in one run and write docs/benchmarks.md (BENCH=--quick: the short form)
+	cargo build --release --locked -p lambent-load
 	@scripts/bench-setup
-	python3 bench/run.py --lambent $(RELEASE)
+	python3 bench/run.py --lambent $(RELEASE) $(BENCH)

@@ -1,135 +1,97 @@
 """`make bench`: Lambent against its peers, in one run, interleaved; writes docs/benchmarks.md.
 
-Two questions: how long until the first byte when nothing runs, and what does one more request cost when
-everything is warm. Each round asks every contestant both, in an order that rotates, so that what else the
-machine does falls on all alike; ratios are taken within a round and their median is reported. Needs
-nothing but Python's standard library, the Lambent binary and what scripts/bench-setup installs.
+Runs the tables one after the other and writes the page after each, so that an interrupted run leaves what
+it has measured. A contestant that fails is a row, a table that fails is a note; neither ends the run.
+Needs nothing but Python's standard library, the Lambent binary, the generator of load beside it, and what
+scripts/bench-setup installs.
 
-Usage: run.py --lambent PATH [--rounds N] [--requests N] [--output FILE]
+Usage: run.py --lambent PATH [--quick | --smoke] [--only starts,warm,...] [--output FILE]
 """
 
 import argparse
+import json
 import os
-import shutil
-import subprocess
+import signal
 import sys
 import time
 from pathlib import Path
 
-import client
-import contestants
-import processes
-import report
+import page
+from context import FULL, HERE, QUICK, SMOKE, Context, say
+from load import Load
+from tables import burst, memory, starts, sustained, thaw, warm
 
-HERE = Path(__file__).resolve().parent
-WARM_UP_REQUESTS = 100
+TABLES = (starts, warm, burst, memory, sustained, thaw)
 
 
 def main():
-    """Runs the bench."""
+    """Runs the bench; exit status 1 where it was interrupted or, in the smoke form, anything went wrong."""
     options = read_options()
-    python = system_python()
-    peers = Path(os.environ.get("LAMBENT_TEST_ENV", Path.home() / ".cache/lambent/test-env")) / "peers"
-    server = contestants.LambentServer(str(Path(options.lambent).resolve()))
-    all_contestants = {}
-    results = report.Results(options)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    context = make_context(options)
+    asked = options.only.split(",") if options.only else [module.NAME for module in TABLES]
+    results, begin, whole = {}, time.monotonic(), False
     try:
-        server.start()
-        results.describe(server, python, peers)
-        all_contestants = make_contestants(server, python, peers)
-        for key, contestant in all_contestants.items():
-            say(f"start {contestant.label}")
-            contestant.start()
-            results.add(key, contestant.label)
-        run_rounds(all_contestants, python, results, options)
+        for module in TABLES:
+            if module.NAME in asked:
+                run_table(context, module, results)
+                save(context, results, options, begin, len(results) == len(TABLES))
+        whole = len(results) == len(TABLES)
+    except KeyboardInterrupt:
+        say("interrupted: writing what there is")
+        return 1
     finally:
-        for contestant in all_contestants.values():
-            contestant.stop()
-        server.stop()
-    text = results.page()
-    Path(options.output).write_text(text)
+        text = save(context, results, options, begin, whole)
     print(text)
-    say(f"written to {options.output}")
+    say(f"written to {options.output} after {(time.monotonic() - begin) / 60:.1f} minutes")
+    return options.smoke and any(data.get("failed") for data in results.values())
+
+
+def run_table(context, module, results):
+    """One table; what it has measured is there even if it fails."""
+    say(page.TITLES[module.NAME])
+    data = results[module.NAME] = {"failed": {}}
+    try:
+        module.measure(context, data)
+    except Exception as reason:
+        data["failed"]["the table"] = f"stopped: {type(reason).__name__}: {' '.join(str(reason).split())[:300]}"
+        say(f"  the table stopped: {reason}")
+
+
+def save(context, results, options, begin, whole):
+    """The page, and on request the raw figures."""
+    if options.raw:
+        Path(options.raw).write_text(json.dumps(results))
+    return page.write(context, TABLES, results, Path(options.output), time.monotonic() - begin, whole)
+
+
+def make_context(options):
+    """The programs and how much is measured."""
+    size = SMOKE if options.smoke else QUICK if options.quick else FULL
+    binary = Path(options.lambent).resolve()
+    program = Path(options.load or binary.parent / "lambent-load")
+    load = Load(str(program)) if program.exists() else None
+    peers = Path(os.environ.get("LAMBENT_TEST_ENV", Path.home() / ".cache/lambent/test-env")) / "peers"
+    return Context(str(binary), size, peers, load)
 
 
 def read_options():
+    """The command line."""
     parser = argparse.ArgumentParser(description="Measure Lambent against its peers")
     parser.add_argument("--lambent", required=True, help="path of the lambent binary")
-    parser.add_argument("--rounds", type=int, default=20, help="rounds of all contestants")
-    parser.add_argument("--requests", type=int, default=1000, help="warm requests per contestant and round")
+    parser.add_argument("--load", help="path of the generator of load [default: beside the binary]")
+    parser.add_argument("--quick", action="store_true", help="fewer of everything: four minutes")
+    parser.add_argument("--smoke", action="store_true", help="no peers, a minute: whether the bench itself works")
+    parser.add_argument("--only", help="tables to measure, by comma: " + ",".join(module.NAME for module in TABLES))
+    parser.add_argument("--raw", help="write all figures there as JSON")
     parser.add_argument("--output", default=HERE.parent / "docs/benchmarks.md", help="the page to write")
-    return parser.parse_args()
-
-
-def make_contestants(server, python, peers):
-    """Everyone, by the key that ratios are made with."""
-    flask = contestants.EXAMPLES / "flask-hello"
-    functions = HERE / "functions"
-    modules = peers / "node_modules"
-    function = contestants.LambentFunction
-    return {
-        "flask-shim": function(server, "Lambent, Flask by frames", "flask-shim", flask, "--server", "shim"),
-        "flask-own": function(server, "Lambent, Flask's own server", "flask-own", flask, "--server", "own"),
-        "gunicorn": contestants.Gunicorn(python, peers / "site"),
-        "python": function(server, "Lambent, Python handler", "hello-python", functions / "hello-python"),
-        "node": function(server, "Lambent, Node handler", "hello-node", functions / "hello-node"),
-        "threads": contestants.ServerlessOffline(modules, "serverless-offline, worker threads", False),
-        "in-process": contestants.ServerlessOffline(modules, "serverless-offline, in process", True),
-    }
-
-
-def run_rounds(all_contestants, python, results, options):
-    for contestant in all_contestants.values():
-        contestant.cold()  # Not counted: fills caches of files and byte code, for everyone once.
-    names = list(all_contestants)
-    for number in range(options.rounds):
-        say(f"round {number + 1} of {options.rounds}")
-        turn = number % len(names)
-        order = names[turn:] + names[:turn]
-        results.interpreter("python", bare_start([python, "-I", "-c", "pass"]))
-        results.interpreter("node", bare_start(["node", "-e", "0"]))
-        for name in order:
-            results.cold(name, all_contestants[name].cold())
-        for name in order:
-            results.warm(name, *warm(all_contestants[name], options.requests))
-
-
-def warm(contestant, requests):
-    """Latencies of warm requests, CPU seconds per request, and memory at the end."""
-    contestant.prepare_warm()
-    connection = client.Connection(contestant.address, contestant.host)
-    try:
-        for _ in range(WARM_UP_REQUESTS):
-            connection.get()
-        before = processes.cpu_times(*contestant.roots)
-        latencies = [connection.get() for _ in range(requests)]
-        after = processes.cpu_times(*contestant.roots)
-        memory = processes.memory_bytes(*contestant.roots)
-    finally:
-        connection.close()
-        contestant.finish_warm()
-    return latencies, processes.cpu_seconds(before, after) / requests, memory
-
-
-def bare_start(command):
-    """Seconds that an interpreter takes to do nothing: the floor of every start."""
-    time.sleep(contestants.PAUSE_SECONDS)
-    begin = time.perf_counter()
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begin
-
-
-def system_python():
-    """The interpreter that functions get: the system's. A version manager's shim would not be fair."""
-    for candidate in ("/usr/bin/python3", shutil.which("python3")):
-        if candidate and os.path.exists(candidate):
-            return os.path.realpath(candidate)
-    return sys.executable
-
-
-def say(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
+    options = parser.parse_args()
+    names = [module.NAME for module in TABLES]
+    unknown = [name for name in (options.only or "").split(",") if name and name not in names]
+    if unknown:
+        parser.error(f"unknown table `{unknown[0]}`: the tables are {', '.join(names)}")
+    return options
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

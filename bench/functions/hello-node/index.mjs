@@ -1,3 +1,6 @@
-// The smallest handler: what is measured is the way to it and back.
+// The smallest handler: what is measured is the way to it and back. `/hold` keeps its instance busy.
 
-export const handler = async () => ({ message: "Hello, World!" });
+export const handler = async (event) => {
+  if (event.rawPath === "/hold") await new Promise((resolve) => setTimeout(resolve, 250));
+  return { message: "Hello, World!" };
+};

@@ -1,0 +1,184 @@
+"""Starts: how long until the first byte when no instance runs, by how the instance came to be.
+
+Every round goes through all contestants in an order that rotates; right before each start, 50 ms apart,
+the interpreter that runs it is started bare, and the ratio is taken within that pair. Lambent's label
+(spare, ember, standby, bare) is read from its answer: what is written down is what the start was, not
+what was hoped for. Says nothing about throughput.
+"""
+
+import shutil
+import tempfile
+
+import kinds
+import processes
+from containers import Container
+from context import Deadline, Roster, rotated, say
+from emulators import Ministack, ServerlessOffline
+from figures import median, median_ratio, spell, spread, table
+from launching import pause, run_seconds
+from plot import bars
+from servers import Gunicorn, Workerd
+
+NAME = "starts"
+LABELS = ("spare", "ember", "standby", "bare", "unknown", "cold")
+# Slow ones are asked in every so manieth round only: the run has an end.
+EVERY = {"gunicorn": 3, "workerd": 3, "ministack": 4, "offline": 3, "runc": 2, "crun": 2, "crun-bare": 2}
+FRESH_EVERY = {"pandas": 4}
+IMPORTS_EVERY = {"numpy, pandas": 5, "flask": 2}
+# One round is the other way round: a slow request holds what was kept.
+CROWDED_EVERY = 2
+
+
+def measure(context, data):
+    """Fills `data` as it goes, so that an interrupted run has its figures."""
+    data |= {"rows": {}, "floors": {}, "imports": {}, "true": {}, "failed": {}, "warm": 0, "rounds": 0}
+    scratch = tempfile.mkdtemp(prefix="lambent-bench-")
+    try:
+        with context.server() as server, Roster(data["failed"]) as roster:
+            for key, kind in kinds.make(context, server, scratch).items():
+                roster.add(key, kind)
+            _check_interpreters(context, server, data)
+            for key, peer in _peers(context).items():
+                roster.add(key, peer)
+            _rounds(context, roster, data)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _peers(context):
+    if not context.size.peers:
+        return {}
+    return {
+        "crun": Container("crun", context.python),
+        "crun-bare": Container("crun", context.python, "--cgroup-manager=disabled"),
+        "runc": Container("runc", context.python),
+        "gunicorn": Gunicorn(context.python, context.site),
+        "workerd": Workerd(context.modules),
+        "offline": ServerlessOffline(context.modules, "serverless-offline, Node handler", False),
+        "ministack": Ministack(context.python, context.peers / "ministack"),
+    }
+
+
+def _rounds(context, roster, data):
+    deadline = Deadline(context.size.starts_seconds)
+    # Each of the two ways of an ember gets its pairs.
+    for number in range(context.size.pairs * CROWDED_EVERY):
+        if deadline.passed():
+            return
+        if number % 20 == 0:
+            say(f"  round {number + 1}")
+        for key in rotated(roster.ready, number):
+            contestant = roster.ready.get(key)
+            if contestant is None or number % EVERY.get(key, 1):
+                continue
+            try:
+                if isinstance(contestant, kinds.Kind):
+                    _kind(context, contestant, key, number, data)
+                else:
+                    _peer(context, contestant, key, data)
+            except Exception as reason:
+                roster.fail(key, contestant.label, f"stopped in round {number + 1}: {reason}")
+        data["rounds"] = number + 1
+
+
+def _kind(context, kind, key, number, data):
+    floor = _floor(kind.floor, data)
+    answer = kind.ways[number % CROWDED_EVERY]()
+    _note(data, kind.label, answer, floor)
+    modules = kind.imports and kind.imports[-1].rpartition("import ")[2]
+    if modules and answer.start != "warm" and number % IMPORTS_EVERY[modules] == 0:
+        pause()
+        seconds = run_seconds(kind.imports)
+        data["imports"].setdefault(modules, []).append(seconds)
+        data["rows"][f"{kind.label}|{answer.start}"].setdefault("imports", []).append((answer.first, seconds))
+    if number % FRESH_EVERY.get(key, 2) == 0:
+        floor = _floor(kind.floor, data)
+        _note(data, kind.label, kind.fresh(), floor)
+
+
+def _peer(context, peer, key, data):
+    if isinstance(peer, Container):
+        data["true"].setdefault(peer.true_label, []).append(peer.true())
+    node = key in ("offline", "workerd")
+    floor = _floor([context.node, "-e", "0"] if node else [context.python, "-I", "-c", "pass"], data)
+    answer = peer.cold()
+    _note(data, peer.label, answer, floor, "cold")
+
+
+def _floor(command, data):
+    pause()
+    seconds = run_seconds(command)
+    name = " ".join([command[0].rpartition("/")[2], *command[1:]])
+    data["floors"].setdefault(name, []).append(seconds)
+    return seconds
+
+
+def _note(data, label, answer, floor, start=None):
+    start = start or answer.start
+    if start == "warm":
+        data["warm"] += 1  # Not a start: it took an instance that was still there.
+        return
+    row = data["rows"].setdefault(f"{label}|{start}", {"label": label, "start": start, "pairs": []})
+    row["pairs"].append((answer.first, floor))
+
+
+def _check_interpreters(context, server, data):
+    """That what is called the interpreter start is a start of what the instances run."""
+    running = {processes.executable(process) for process in server.programs()}
+    for program in (context.python, context.node):
+        if processes.file_identity(program) not in running:
+            data["failed"][program] = "not seen among the instances: ratios to its start may mean little"
+
+
+# === the page ===
+
+
+def render(context, data):
+    """The section of the page."""
+    rows = sorted(data["rows"].values(), key=lambda row: (_order(row), median(_ours(row))))
+    lines = [_line(row) for row in rows]
+    lines += [(f"`{name}`, start to end", "", len(values), *spread(values), "") for name, values in _bare(data)]
+    header = ("", "start", "n", "min", "median", "p90", "÷ interpreter start, median of pairs")
+    return table(header, lines) + _remarks(data)
+
+
+def plots(context, data):
+    """One bar per row, from the fastest."""
+    rows = [row for row in data["rows"].values() if row["pairs"]]
+    named = [(f"{row['label']}: {row['start']}".replace("`", ""), median(_ours(row)) * 1e3) for row in rows]
+    named += [(name[:44], median(values) * 1e3) for name, values in _bare(data)]
+    ours = tuple(f"{row['label']}: {row['start']}".replace("`", "") for row in rows if row["start"] != "cold")
+    yield "starts.svg", bars("Start to first byte, median (ms, log scale)", sorted(named, key=_second), ours)
+
+
+def _second(pair):
+    return pair[1]
+
+
+def _bare(data):
+    yield from data["floors"].items()
+    for modules, values in data["imports"].items():
+        yield f"python3 -I -c 'import {modules}'", values
+    for label, values in data["true"].items():
+        yield label.replace("`", "").replace(", start to end", ""), values
+
+
+def _order(row):
+    return (row["start"] == "cold", row["label"], LABELS.index(row["start"]) if row["start"] in LABELS else 9)
+
+
+def _ours(row):
+    return [ours for ours, _ in row["pairs"]]
+
+
+def _line(row):
+    start = "" if row["start"] == "cold" else row["start"]
+    ratio = spell(median_ratio(row["pairs"]))
+    return row["label"], start, len(row["pairs"]), *spread(_ours(row)), ratio
+
+
+def _remarks(data):
+    text = f"\n{data['rounds']} rounds."
+    if data["warm"]:
+        text += f" {data['warm']} calls met an instance that was still there and are not counted."
+    return text + "\n"
