@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use types::body::{self, Body};
 use types::failure::Failure;
 use types::invocation::Unserved;
+use types::summary::Summary;
 
 /// Bytes of an answer that may wait for the client.
 const BUFFER: u32 = 8 * 1024 * 1024;
@@ -38,6 +39,10 @@ pub(crate) struct Answer {
     left: Option<u64>,
     /// Whether the request's method leaves the answer without a body.
     bodyless: bool,
+    /// What the head says of what the request costs, where it is to say it.
+    summary: Option<Box<Summary>>,
+    /// Bytes of the body that the instance has given.
+    given: u64,
 }
 
 /// What is kept back.
@@ -68,7 +73,15 @@ impl Answer {
     /// An answer to a request with this method.
     pub fn new(head: Head, method: &Method) -> Self {
         let bodyless = *method == Method::HEAD;
-        Self { head: Some(head), body: None, last: Last::Nothing, left: None, bodyless }
+        Self {
+            head: Some(head),
+            body: None,
+            last: Last::Nothing,
+            left: None,
+            bodyless,
+            summary: None,
+            given: 0,
+        }
     }
 
     /// Whether the instance has given a head.
@@ -76,8 +89,21 @@ impl Answer {
         self.head.is_none() || matches!(self.last, Last::Head(_))
     }
 
+    /// What its head is to say of what the request costs.
+    pub fn announce(&mut self, summary: Summary) {
+        self.summary = Some(Box::new(summary));
+    }
+
+    /// Bytes of the body that the instance has given so far.
+    pub fn given(&self) -> u64 {
+        self.given
+    }
+
     /// Sends the head; the body follows by [`Self::chunk`].
-    pub fn begin(&mut self, parts: Parts) {
+    pub fn begin(&mut self, mut parts: Parts) {
+        if let Some(summary) = &self.summary {
+            summary.write(&mut parts.headers);
+        }
         let length = parts.headers.get(CONTENT_LENGTH);
         self.left = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let none = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -100,6 +126,7 @@ impl Answer {
 
     /// Sends a part of the body once there is room. `false`: the client has gone.
     pub async fn chunk(&mut self, bytes: Bytes) -> bool {
+        self.given += bytes.len() as u64;
         let Some(stream) = &self.body else { return !self.is_gone() };
         if bytes.is_empty() {
             return !stream.chunks.is_closed();

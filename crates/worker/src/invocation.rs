@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::request::Parts;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use types::body::Body;
 use types::failure::{Cause, Failure};
 use types::invocation::{Event, Outcome, Unserved};
+use types::metering::Tier;
 use types::request_id::RequestId;
+use types::settings::Init;
+use types::summary::Summary;
 
 use crate::answer::Answer;
 use crate::call::{EventCall, Fault, HttpCall, epoch_ms};
@@ -22,8 +24,12 @@ use crate::collect::{Incomplete, collect};
 use crate::failures::{self, RESPONSE_SLACK};
 use crate::http_event;
 use crate::instance::{Instance, Serving};
-use crate::output::Report;
+use crate::metering::{Arrival, Ended as Times, Open, Pending, Ring, Used};
+use crate::output::{Begun, Report};
 use crate::pool::Lease;
+
+/// How long the end of an instance that was killed is waited for, for its last figures.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// The request never reached the instance; the lease is to be given back for another.
 #[derive(Debug)]
@@ -34,45 +40,59 @@ pub(crate) struct NotSent;
 pub(crate) struct Finish {
     answer: Answer,
     failure: Option<Failure>,
+    pending: Pending,
 }
 
 /// A request that has been timed, whatever it came to.
 struct Ended<T> {
     result: Result<T, Failure>,
     log_tail: Bytes,
+    summary: Summary,
+    pending: Pending,
 }
 
 /// Calls the handler, or gives the event to the web application.
-pub(crate) async fn event(lease: &mut Lease, event: &Event, payload_limit: u64) -> Result<Outcome, NotSent> {
-    let ended = match lease.instance().serving() {
-        Serving::Handler => handler(lease, event, payload_limit).await?,
-        Serving::Web => application(lease, event, payload_limit).await?,
+pub(crate) async fn event(
+    lease: &mut Lease,
+    event: &Event,
+    arrival: Arrival,
+    payload_limit: u64,
+) -> Result<(Outcome, Pending), NotSent> {
+    let Ended { result, log_tail, summary, pending } = match lease.instance().serving() {
+        Serving::Handler => handler(lease, event, arrival, payload_limit).await?,
+        Serving::Web => application(lease, event, arrival, payload_limit).await?,
     };
-    Ok(match ended.result {
-        Ok(payload) => Outcome { payload, failure: None, log_tail: ended.log_tail },
-        Err(failure) => Outcome {
-            payload: failure.payload(event.request_id),
-            failure: Some(failure),
-            log_tail: ended.log_tail,
-        },
-    })
+    let summary = Some(summary);
+    let outcome = match result {
+        Ok(payload) => Outcome { payload, failure: None, log_tail, summary },
+        Err(failure) => {
+            Outcome { payload: failure.payload(event.request_id), failure: Some(failure), log_tail, summary }
+        }
+    };
+    Ok((outcome, pending))
 }
 
 /// Gives a handler an HTTP request as an event, and its result back as an HTTP answer.
 pub(crate) async fn http_handler(
     lease: &mut Lease,
     call: &HttpCall,
+    arrival: Arrival,
     payload_limit: u64,
-) -> Result<Result<http::Response<Body>, Unserved>, NotSent> {
+) -> Result<(Result<http::Response<Body>, Unserved>, Pending), NotSent> {
     let event = Event {
         request_id: call.request_id,
         payload: http_event::event(call, jiff::Timestamp::now()),
         client_context: None,
         trace: call.header("x-amzn-trace-id"),
     };
-    let ended = handler(lease, &event, payload_limit).await?;
-    let failure = match ended.result.map(|payload| http_event::response(&payload)) {
-        Ok(Ok(response)) => return Ok(Ok(response.map(types::body::full))),
+    let Ended { result, summary, pending, .. } = handler(lease, &event, arrival, payload_limit).await?;
+    let failure = match result.map(|payload| http_event::response(&payload)) {
+        Ok(Ok(mut response)) => {
+            if lease.instance().version.settings.headers {
+                summary.write(response.headers_mut());
+            }
+            return Ok((Ok(response.map(types::body::full)), pending));
+        }
         Ok(Err(what)) => {
             let mut failure = failures::malformed(types::failure::Phase::Handler, &what);
             failure.log_lines = lease.instance().output.recent();
@@ -81,46 +101,58 @@ pub(crate) async fn http_handler(
         }
         Err(failure) => failure,
     };
-    Ok(Err(Unserved::Failed(Box::new(failure))))
+    Ok((Err(Unserved::Failed(Box::new(failure))), pending))
 }
 
 /// Gives a web application an HTTP request and streams its answer.
 pub(crate) async fn http_application(
     lease: &mut Lease,
-    parts: &Parts,
-    body: &Bytes,
-    request_id: RequestId,
+    call: &HttpCall,
+    arrival: Arrival,
     mut answer: Answer,
 ) -> Result<Finish, (NotSent, Answer)> {
     let instance = Arc::clone(lease.instance());
     let version = Arc::clone(&instance.version);
-    let deadline_ms = epoch_ms(version.timeout);
-    let call = HttpCall { request_id, deadline_ms, parts: parts.clone(), body: body.clone() };
-    let running = Running::begin(lease, request_id);
+    let call = HttpCall { deadline_ms: epoch_ms(version.timeout), ..call.clone() };
+    let running = Running::begin(lease, call.request_id, arrival, call.body.len());
+    if version.settings.headers {
+        answer.announce(running.head());
+    }
     let served = tokio::time::timeout(version.timeout, instance.serve(&call, &mut answer)).await;
-    match running.end(lease, served, |()| Ok(())).await {
+    match running.end(lease, served, answer.given(), |()| Ok(())).await {
         // Nothing of a request that was not sent can have been answered.
         Err(NotSent) => Err((NotSent, answer)),
-        Ok(Ended { result, .. }) => Ok(Finish { answer, failure: result.err() }),
+        Ok(Ended { result, pending, .. }) => Ok(Finish { answer, failure: result.err(), pending }),
     }
 }
 
-async fn handler(lease: &mut Lease, event: &Event, payload_limit: u64) -> Result<Ended<Bytes>, NotSent> {
+async fn handler(
+    lease: &mut Lease,
+    event: &Event,
+    arrival: Arrival,
+    payload_limit: u64,
+) -> Result<Ended<Bytes>, NotSent> {
     let instance = Arc::clone(lease.instance());
     let version = Arc::clone(&instance.version);
     let call =
         EventCall { event: event.clone(), deadline_ms: epoch_ms(version.timeout), arn: version.arn.clone() };
-    let running = Running::begin(lease, event.request_id);
+    let running = Running::begin(lease, event.request_id, arrival, event.payload.len());
     let answered = tokio::time::timeout(version.timeout, instance.invoke(&call)).await;
-    running.end(lease, answered, |payload| within(payload, payload_limit)).await
+    let size = size(&answered);
+    running.end(lease, answered, size, |payload| within(payload, payload_limit)).await
 }
 
 /// An event for a web application: a request made of it, and a result made of the answer.
-async fn application(lease: &mut Lease, event: &Event, payload_limit: u64) -> Result<Ended<Bytes>, NotSent> {
+async fn application(
+    lease: &mut Lease,
+    event: &Event,
+    arrival: Arrival,
+    payload_limit: u64,
+) -> Result<Ended<Bytes>, NotSent> {
     let instance = Arc::clone(lease.instance());
     let version = Arc::clone(&instance.version);
     let call = http_event::request(&event.payload, event.request_id, epoch_ms(version.timeout));
-    let running = Running::begin(lease, event.request_id);
+    let running = Running::begin(lease, event.request_id, arrival, event.payload.len());
     let (head, response) = oneshot::channel();
     let mut answer = Answer::new(head, &call.parts.method);
     let collected = async {
@@ -146,14 +178,16 @@ async fn application(lease: &mut Lease, event: &Event, payload_limit: u64) -> Re
         result?.ok_or(Fault::Broken)
     };
     let answered = tokio::time::timeout(version.timeout, collected).await;
-    running.end(lease, answered, Ok).await
+    let size = size(&answered);
+    running.end(lease, answered, size, Ok).await
 }
 
 // === impl Finish ===
 
 impl Finish {
     /// Gives the client the end of its answer.
-    pub fn finish(self) {
+    pub fn finish(self, ring: &Ring) {
+        self.pending.keep(ring);
         match self.failure {
             None => self.answer.finish(),
             Some(failure) => self.answer.fail(failure),
@@ -161,38 +195,51 @@ impl Finish {
     }
 }
 
-/// A request from `START` to `REPORT`.
+/// A request from `START` to `REPORT`. Dropped before its end, it is still taken out of the books.
 struct Running {
     request_id: RequestId,
     instance: Arc<Instance>,
-    init: Option<Duration>,
-    began: Instant,
+    arrival: Arrival,
+    bytes_in: u64,
+    first: bool,
+    begun: Instant,
+    open: Option<Open>,
 }
 
 // === impl Running ===
 
 impl Running {
-    fn begin(lease: &mut Lease, request_id: RequestId) -> Self {
+    fn begin(lease: &mut Lease, request_id: RequestId, arrival: Arrival, bytes_in: usize) -> Self {
         let instance = Arc::clone(lease.instance());
         lease.busy();
         instance.output.begin(request_id, &instance.version.version);
-        let init = instance.first_use();
-        Self { request_id, instance, init, began: Instant::now() }
+        let first = instance.books.first_use();
+        let begun = Instant::now();
+        let open = Some(instance.books.begin(begun));
+        Self { request_id, instance, arrival, bytes_in: bytes_in as u64, first, begun, open }
+    }
+
+    /// What is known at the head of an answer that streams.
+    fn head(&self) -> Summary {
+        let ended = self.times(self.begun, "", Used::default(), 0);
+        let pending =
+            Pending::new(self.request_id, Arc::clone(&self.instance.books.origin), self.arrival, ended);
+        Summary { run_micros: None, bytes_out: None, ..pending.record().summary() }
     }
 
     /// Tells the end apart, writes it down and decides whether the instance is well.
     async fn end<T, U>(
-        self,
+        mut self,
         lease: &mut Lease,
         answered: Result<Result<T, Fault>, tokio::time::error::Elapsed>,
+        bytes_out: u64,
         check: impl FnOnce(T) -> Result<U, Box<Failure>>,
     ) -> Result<Ended<U>, NotSent> {
-        let version = Arc::clone(&self.instance.version);
-        let duration = self.began.elapsed();
-        let result = match answered {
+        let at = Instant::now();
+        let (result, gone) = match answered {
             Ok(Ok(answer)) => {
                 lease.well();
-                check(answer).map_err(|failure| *failure)
+                (check(answer).map_err(|failure| *failure), false)
             }
             Ok(Err(Fault::NotSent)) => return Err(NotSent),
             Ok(Err(fault)) => {
@@ -200,26 +247,67 @@ impl Running {
                 if well {
                     lease.well();
                 }
-                Err(failure)
+                (Err(failure), !well)
             }
             Err(_) => {
                 self.instance.kill();
-                Err(failures::timed_out(version.timeout))
+                (Err(failures::timed_out(self.instance.version.timeout)), true)
             }
         };
         let result = result.map_err(|failure| self.explained(failure));
-        let report = Report {
-            duration: duration.min(version.timeout),
-            memory_mib: version.memory_mib,
-            memory_peak_bytes: self.instance.memory_peak(duration).await,
-            init: self.init,
-        };
-        let log_tail = self.instance.output.end(self.request_id, &report);
+        let ending = result.as_ref().map_or_else(|failure| kind(&failure.cause), |_| "ok");
+        let duration = at.saturating_duration_since(self.begun);
+        let used = self.settle(duration, gone).await;
+        let times = self.times(at, ending, used, bytes_out);
+        let pending =
+            Pending::new(self.request_id, Arc::clone(&self.instance.books.origin), self.arrival, times);
+        let summary = pending.record().summary();
+        let log_tail = self.instance.output.end(self.request_id, &self.report(duration, &used, &summary));
         if let Err(failure) = &result {
             lease.function().failed(failure);
         }
-        lease.function().metrics().ran(duration, result.as_ref().err().map(|failure| kind(&failure.cause)));
-        Ok(Ended { result, log_tail })
+        lease.function().metrics().ran(duration, ending, &summary);
+        Ok(Ended { result, log_tail, summary, pending })
+    }
+
+    /// Takes the request out of the books.
+    async fn settle(&mut self, duration: Duration, gone: bool) -> Used {
+        let books = &self.instance.books;
+        let Some(open) = self.open.take() else { return Used::default() };
+        if gone {
+            // The kernel's last word, where its files are gone with the instance.
+            let exit = tokio::time::timeout(LAST_WORD, Arc::clone(&self.instance.tree).exited()).await;
+            return books.end(&open, duration, exit.ok().map(|exit| exit.usage.cpu_micros));
+        }
+        if let Some(used) = books.try_end(&open, duration) {
+            return used;
+        }
+        tokio::task::yield_now().await;
+        books.end(&open, duration, None)
+    }
+
+    fn times(&self, answered: Instant, ending: &'static str, used: Used, bytes_out: u64) -> Times {
+        let (begun, first, bytes_in) = (self.begun, self.first, self.bytes_in);
+        Times { begun, answered, first, ending, used, bytes_in, bytes_out }
+    }
+
+    fn report(&self, duration: Duration, used: &Used, summary: &Summary) -> Report {
+        let version = &self.instance.version;
+        let began = self.instance.books.origin.start.as_ref().filter(|_| self.first);
+        let restored = version.settings.init == Init::Shared;
+        Report {
+            duration: duration.min(version.timeout),
+            memory_mib: version.memory_mib,
+            memory_peak_bytes: used.memory_highest,
+            begun: began.map(|start| match start.tier {
+                Tier::Spare | Tier::Ember if restored => Begun::Restored(start.duration()),
+                _ => Begun::Started(start.duration()),
+            }),
+            cpu_micros: summary.cpu_micros,
+            estimated: summary.estimated,
+            start: summary.start,
+            queue_micros: summary.queue_micros,
+        }
     }
 
     /// Completes a failure with the last log lines and writes it to the log where AWS does.
@@ -238,6 +326,22 @@ impl Running {
             }
         }
         failure
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.instance.books.end(&open, Duration::ZERO, None);
+        }
+    }
+}
+
+/// Bytes of an answer that is there.
+fn size(answered: &Result<Result<Bytes, Fault>, tokio::time::error::Elapsed>) -> u64 {
+    match answered {
+        Ok(Ok(payload)) => payload.len() as u64,
+        _ => 0,
     }
 }
 

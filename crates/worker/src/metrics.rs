@@ -2,6 +2,7 @@
 //!
 //! Handles are looked up once per function and kept with it, so that a request only adds to a number.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,20 +11,27 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use types::metering::Tier;
+use types::summary::Summary;
 
 /// Upper bounds in seconds, from a warm frame to the longest function.
 const SECONDS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 900.0];
+
+/// Upper bounds in seconds of CPU time: a request that does nothing uses some 0.0001.
+const CPU_SECONDS: [f64; 14] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 10.0, 100.0];
 
 /// Every metric of the worker.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     invocations: Family<OutcomeLabels, Counter>,
     refusals: Family<RefusalLabels, Counter>,
-    durations: Family<FunctionLabels, Histogram, fn() -> Histogram>,
+    durations: Family<TierLabels, Histogram, fn() -> Histogram>,
+    cpu: Family<TierLabels, Histogram, fn() -> Histogram>,
     waits: Family<FunctionLabels, Histogram, fn() -> Histogram>,
     starts: Family<StartLabels, Counter>,
-    start_durations: Family<FunctionLabels, Histogram, fn() -> Histogram>,
+    start_durations: Family<TierLabels, Histogram, fn() -> Histogram>,
     instances: Family<StateLabels, Gauge>,
 }
 
@@ -33,16 +41,23 @@ pub(crate) struct Handles {
     function: String,
     metrics: Metrics,
     succeeded: Counter,
-    durations: Histogram,
+    /// Made at their first use: most functions see few tiers.
+    tiers: [OnceLock<Measured>; 5],
     waits: Histogram,
-    start_durations: Histogram,
     states: [Gauge; 5],
+}
+
+/// What is measured of the requests that found one tier.
+#[derive(Debug, Clone)]
+struct Measured {
+    durations: Histogram,
+    cpu: Histogram,
 }
 
 /// What a start came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum StartResult {
-    Ready,
+    Ready(Tier),
     InitFailed,
     SandboxFailed,
 }
@@ -50,6 +65,12 @@ pub(crate) enum StartResult {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FunctionLabels {
     function: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TierLabels {
+    function: String,
+    tier: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,6 +106,7 @@ impl Metrics {
             invocations: Family::default(),
             refusals: Family::default(),
             durations: Family::new_with_constructor(seconds),
+            cpu: Family::new_with_constructor(|| Histogram::new(CPU_SECONDS)),
             waits: Family::new_with_constructor(seconds),
             starts: Family::default(),
             start_durations: Family::new_with_constructor(seconds),
@@ -99,12 +121,22 @@ impl Metrics {
         let seconds = Unit::Seconds;
         let (name, help) = ("invocation_duration", "Time an instance took for a request");
         registry.register_with_unit(name, help, seconds.clone(), self.durations.clone());
+        let (name, help) = ("invocation_cpu", "CPU time of an instance for a request");
+        registry.register_with_unit(name, help, seconds.clone(), self.cpu.clone());
         let (name, help) = ("queue_wait", "Time a request waited for an instance");
         registry.register_with_unit(name, help, seconds.clone(), self.waits.clone());
         registry.register("starts", "Starts of instances, by result", self.starts.clone());
-        let (name, help) = ("start_duration", "Time from the start's beginning to the end of init");
+        let (name, help) = ("start_duration", "Time until an instance was ready, by what it was made from");
         registry.register_with_unit(name, help, seconds, self.start_durations.clone());
         registry.register("instances", "Instances and waiting requests, by state", self.instances.clone());
+    }
+
+    fn measured(&self, function: &str, tier: Tier) -> Measured {
+        let labels = TierLabels { function: function.to_owned(), tier: tier.name() };
+        Measured {
+            durations: self.durations.get_or_create_owned(&labels),
+            cpu: self.cpu.get_or_create_owned(&labels),
+        }
     }
 
     /// The metrics of one function.
@@ -117,9 +149,8 @@ impl Metrics {
             function: function.to_owned(),
             metrics: self.clone(),
             succeeded: self.invocations.get_or_create_owned(&succeeded),
-            durations: self.durations.get_or_create_owned(&labels),
+            tiers: Default::default(),
             waits: self.waits.get_or_create_owned(&labels),
-            start_durations: self.start_durations.get_or_create_owned(&labels),
             states: ["queued", "starting", "idle", "busy", "retiring"].map(state),
         }
     }
@@ -128,15 +159,20 @@ impl Metrics {
 // === impl Handles ===
 
 impl Handles {
-    /// A request ran; `failed` names its failure's kind.
-    pub fn ran(&self, duration: Duration, failed: Option<&'static str>) {
-        self.durations.observe(duration.as_secs_f64());
-        match failed {
-            None => drop(self.succeeded.inc()),
-            Some(outcome) => {
-                let labels = OutcomeLabels { function: self.function.clone(), outcome };
-                self.metrics.invocations.get_or_create(&labels).inc();
+    /// A request ran; `ending` is `ok` or its failure's kind.
+    pub fn ran(&self, duration: Duration, ending: &'static str, summary: &Summary) {
+        if let Some(tier) = self.tiers.get(summary.start as usize) {
+            let measured = tier.get_or_init(|| self.metrics.measured(&self.function, summary.start));
+            measured.durations.observe(duration.as_secs_f64());
+            if let Some(cpu) = summary.cpu_micros {
+                measured.cpu.observe(Duration::from_micros(cpu).as_secs_f64());
             }
+        }
+        if ending == "ok" {
+            self.succeeded.inc();
+        } else {
+            let labels = OutcomeLabels { function: self.function.clone(), outcome: ending };
+            self.metrics.invocations.get_or_create(&labels).inc();
         }
     }
 
@@ -150,9 +186,12 @@ impl Handles {
     }
 
     pub fn started(&self, duration: Duration, result: StartResult) {
-        self.start_durations.observe(duration.as_secs_f64());
         let result = match result {
-            StartResult::Ready => "ready",
+            StartResult::Ready(tier) => {
+                let labels = TierLabels { function: self.function.clone(), tier: tier.name() };
+                self.metrics.start_durations.get_or_create(&labels).observe(duration.as_secs_f64());
+                "ready"
+            }
             StartResult::InitFailed => "init_failed",
             StartResult::SandboxFailed => "sandbox_failed",
         };

@@ -256,7 +256,9 @@ impl Report {
             (Some(cpu), false) => write!(line, "CPU Time: {:.2} ms\t", cpu as f64 / 1000.0),
             (Some(cpu), true) => write!(line, "CPU Time: {:.2} ms (estimated)\t", cpu as f64 / 1000.0),
         })
-        .and_then(|()| write!(line, "Start: {}\tQueue: {:.2} ms\t", self.start, self.queue_micros as f64 / 1000.0))
+        .and_then(|()| {
+            write!(line, "Start: {}\tQueue: {:.2} ms\t", self.start, self.queue_micros as f64 / 1000.0)
+        })
         // A string takes everything.
         .unwrap_or_default();
         line

@@ -3,6 +3,7 @@
 use types::failure::{Cause, Failure, Phase};
 use types::function::Runtime;
 use types::limits::Limits;
+use types::metering::Tier;
 
 use super::*;
 
@@ -42,9 +43,25 @@ async fn a_handler_answers_and_its_lines_are_in_order() {
     let tail = String::from_utf8(outcome.log_tail.to_vec()).unwrap();
     let kinds: Vec<&str> = tail.lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(kinds, ["START", "doing", "END", "REPORT"], "{tail}");
-    assert!(tail.contains("Init Duration") && tail.contains("Max Memory Used: 20 MB"), "{tail}");
+    assert!(tail.contains("Init Duration") && tail.contains("\tStart: bare\tQueue: "), "{tail}");
     let again = invoke(&world, &version, "{}").await.unwrap();
-    assert!(!String::from_utf8_lossy(&again.log_tail).contains("Init Duration"));
+    let tail = String::from_utf8_lossy(&again.log_tail).into_owned();
+    assert!(!tail.contains("Init Duration") && tail.contains("\tStart: warm\t"), "{tail}");
+    // Plain processes have no meter: nothing is made up.
+    assert!(!tail.contains("CPU Time"), "{tail}");
+    let summary = again.summary.unwrap();
+    assert_eq!((summary.start, summary.start_micros, summary.cpu_micros), (Tier::Warm, 0, None));
+    assert_eq!((summary.bytes_in, summary.bytes_out), (2, Some(again.payload.len() as u64)));
+    assert_eq!(outcome.summary.unwrap().start, Tier::Bare);
+    assert!(outcome.summary.unwrap().start_micros > 0);
+    let trace = world.worker.trace(summary.request_id).unwrap();
+    let sum: u64 = trace.spans.iter().map(|span| span.micros).sum();
+    // Each stretch is cut off to a whole microsecond.
+    assert!(sum <= trace.wall_micros && trace.wall_micros - sum <= trace.spans.len() as u64, "{trace:?}");
+    let cold = world.worker.trace(outcome.summary.unwrap().request_id).unwrap();
+    let names: Vec<&str> = cold.spans.iter().map(|span| span.name.as_str()).collect();
+    assert!(names.starts_with(&["queue", "sandbox", "init"]), "{names:?}");
+    assert!(names.ends_with(&["run", "after"]), "{names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
