@@ -3,7 +3,7 @@
 
 use std::path::{Component, Path};
 
-use crate::spec::{Limits, Mount, Spec};
+use crate::spec::{Assignment, Limits, Mount, Spec};
 
 /// Longest path and longest string of the command line.
 const LONGEST: usize = 128 * 1024;
@@ -19,11 +19,28 @@ pub(crate) fn spec(spec: &Spec) -> Result<(), String> {
         text("process.argv", word)?;
     }
     environment(&spec.process.environment)?;
-    if spec.hostname.is_empty() || spec.hostname.len() > 64 || spec.hostname.contains('\0') {
-        return Err("hostname: 1 to 64 bytes are allowed".to_owned());
-    }
+    hostname(&spec.hostname)?;
     spec.mounts.iter().try_for_each(mount)?;
     limits(&spec.limits)
+}
+
+/// Checks what a sandbox that stands by gets.
+pub(crate) fn assignment(assignment: &Assignment) -> Result<(), String> {
+    hostname(&assignment.hostname)?;
+    for one in &assignment.mounts {
+        mount(one)?;
+        if !matches!(one, Mount::ReadOnly { .. }) {
+            return Err(format!("{one:?}: only parts of the host can be added later"));
+        }
+    }
+    limits(&assignment.limits)
+}
+
+fn hostname(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > 64 || name.contains('\0') {
+        return Err("hostname: 1 to 64 bytes are allowed".to_owned());
+    }
+    Ok(())
 }
 
 /// Checks names and values of variables.
@@ -63,6 +80,7 @@ fn mount(mount: &Mount) -> Result<(), String> {
             text("link", &to.to_string_lossy())?;
             below_root("link target", target)
         }
+        Mount::Directory { target } => below_root("directory", target),
         Mount::File { target, .. } => below_root("file target", target),
     }
 }
@@ -115,12 +133,14 @@ mod tests {
                 memory_bytes: 128 << 20,
                 cpu_millis: 1000,
                 cpu_weight: 100,
+                cpu_owner: 0,
                 pids: 64,
                 open_files: 1024,
             },
             listen: Listen::Notify,
             server_listener: None,
             ember: false,
+            standby: false,
             layers: Layers::ALL,
         }
     }

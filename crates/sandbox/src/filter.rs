@@ -11,6 +11,8 @@ use seccompiler::TargetArch;
 
 /// For every program in a sandbox, and for the server too.
 const POLICY: &str = include_str!("../policy/x86_64.json");
+/// For embers and their instances besides.
+const EMBER_POLICY: &str = include_str!("../policy/ember_x86_64.json");
 /// For the server besides.
 const SERVER_POLICY: &str = include_str!("../policy/server_x86_64.json");
 /// The section of it that a server in the reduced mode does without.
@@ -42,6 +44,11 @@ pub(crate) fn compile() -> Result<Vec<Program>, String> {
     let mut programs = vec![nothing_unnamed()];
     programs.extend(sections(POLICY)?.into_values());
     Ok(programs)
+}
+
+/// Those that an ember and its instances have besides: against each other, as they have one id and one IPC namespace.
+pub(crate) fn compile_for_embers() -> Result<Vec<Program>, String> {
+    Ok(sections(EMBER_POLICY)?.into_values().collect())
 }
 
 /// Every filter of the server; without `sockets` it opens no socket of its own any more.

@@ -18,6 +18,7 @@ use crate::check;
 use crate::link::{Command, Live};
 use crate::meter::Meter;
 use crate::packet;
+use crate::pressure::Pressure;
 use crate::protocol::Family;
 use crate::spec::Spec;
 
@@ -108,6 +109,7 @@ pub enum StartError {
 pub struct Handle {
     commands: mpsc::UnboundedSender<Command>,
     gone: watch::Receiver<bool>,
+    pressure: watch::Receiver<Pressure>,
 }
 
 /// One process tree in isolation. Dropping it kills the tree.
@@ -120,8 +122,12 @@ pub struct Sandbox {
 // === impl Handle ===
 
 impl Handle {
-    pub(crate) fn new(commands: mpsc::UnboundedSender<Command>, gone: watch::Receiver<bool>) -> Self {
-        Self { commands, gone }
+    pub(crate) fn new(
+        commands: mpsc::UnboundedSender<Command>,
+        gone: watch::Receiver<bool>,
+        pressure: watch::Receiver<Pressure>,
+    ) -> Self {
+        Self { commands, gone, pressure }
     }
 
     /// Makes a sandbox and starts its program.
@@ -142,6 +148,12 @@ impl Handle {
         let (reply, started) = oneshot::channel();
         self.commands.send(Command::Start { spec, channels, reply }).map_err(|_| StartError::BrokerGone)?;
         started.await.map_err(|_| StartError::BrokerGone)?
+    }
+
+    /// Want of memory on this machine: changes when the kernel reports some, then every two seconds until there is none.
+    #[must_use]
+    pub fn pressure(&self) -> watch::Receiver<Pressure> {
+        self.pressure.clone()
     }
 
     /// Done when the broker has gone away and what it ran is gone, too. The server then ends with a non-zero status.

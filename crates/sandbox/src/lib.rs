@@ -32,6 +32,7 @@ mod system;
 pub mod handle;
 pub mod launch;
 pub mod meter;
+pub mod pressure;
 pub mod probe;
 pub mod spec;
 

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::handle::{Channels, Exit, Handle, Sandbox, Sharing, Signal, StartError, Status, Usage};
 use crate::meter::{Dials, Meter};
 use crate::packet;
+use crate::pressure::Pressure;
 use crate::protocol::{Event, Family, Number, Request};
 
 /// With fewer unconnected sockets of a family than this, more are asked for.
@@ -90,6 +91,7 @@ struct Link {
     usages: HashMap<u64, (Number, oneshot::Sender<Usage>)>,
     sharings: HashMap<u64, (Number, oneshot::Sender<Sharing>)>,
     live: HashMap<Number, Arc<Live>>,
+    pressure: watch::Sender<Pressure>,
 }
 
 /// Makes the task.
@@ -101,6 +103,7 @@ pub(crate) fn connect(
 ) -> io::Result<Handle> {
     let (commands, received) = mpsc::unbounded_channel();
     let (gone_sender, gone) = watch::channel(false);
+    let (pressure_sender, pressure) = watch::channel(Pressure::default());
     // SAFETY: the descriptor is owned by the registration and never replaced while it lasts.
     let socket = unsafe { AsyncFd::register(socket) }?;
     let link = Link {
@@ -112,6 +115,7 @@ pub(crate) fn connect(
         usages: HashMap::new(),
         sharings: HashMap::new(),
         live: HashMap::new(),
+        pressure: pressure_sender,
     };
     let blocking = tasks.clone();
     tasks.spawn(async move {
@@ -126,7 +130,7 @@ pub(crate) fn connect(
         }
         gone_sender.send_replace(true);
     });
-    Ok(Handle::new(commands, gone))
+    Ok(Handle::new(commands, gone, pressure))
 }
 
 // === impl Live ===
@@ -307,6 +311,9 @@ impl Link {
                 if let Some(live) = self.live.get(&sandbox) {
                     live.meter.replace(meter, descriptors.into_iter());
                 }
+            }
+            Event::Pressure { pressure } => {
+                self.pressure.send_replace(pressure);
             }
             Event::Failed { ticket, error } => {
                 if let Some(reply) = self.starts.remove(&ticket) {

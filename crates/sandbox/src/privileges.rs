@@ -28,9 +28,10 @@ pub fn drop_privileges() -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps only the right to signal processes of other ids: what an init needs.
-pub(crate) fn keep_kill_only() -> io::Result<()> {
-    let kept = rustix::thread::capabilities(None)?.permitted & CapabilitySet::KILL;
+/// Keeps only the right to signal processes of other ids: what an init needs. That of an ember also changes its root.
+pub(crate) fn keep_for_init(roots: bool) -> io::Result<()> {
+    let needed = if roots { CapabilitySet::KILL | CapabilitySet::SYS_CHROOT } else { CapabilitySet::KILL };
+    let kept = rustix::thread::capabilities(None)?.permitted & needed;
     rustix::thread::set_capabilities(
         None,
         CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() },

@@ -91,16 +91,21 @@ pub(crate) fn landlock() -> Result<u32, String> {
 
 /// Whether siblings from one ember can be kept apart. Forks share a pid namespace and an id, so it takes domains of
 /// Landlock that stop signals (version 6, Linux 6.12).
-pub(crate) fn embers(isolation: Isolation) -> Result<(), String> {
+pub(crate) fn embers(isolation: Isolation, rootless: bool) -> Result<(), String> {
     const SCOPES: u32 = 6;
     if isolation == Isolation::Process {
         return Err("embers need namespaces, and this server runs without".to_owned());
     }
+    if rootless {
+        return Err(
+            "embers need a broker with root's rights, and this one has the id of its user only".to_owned()
+        );
+    }
     match landlock() {
         Ok(version) if version >= SCOPES => Ok(()),
-        Ok(version) => {
-            Err(format!("embers need version {SCOPES} of landlock (linux 6.12), and this kernel has {version}"))
-        }
+        Ok(version) => Err(format!(
+            "embers need version {SCOPES} of landlock (linux 6.12), and this kernel has {version}"
+        )),
         Err(reason) => Err(format!("embers need landlock: {reason}")),
     }
 }

@@ -17,6 +17,7 @@ use crate::handle::{Exit, Sharing, Signal, StartError, Status, Usage};
 use crate::launch::Isolation;
 use crate::meter::Dials;
 use crate::packet;
+use crate::pressure::Pressure;
 use crate::probe::Probe;
 use crate::spec::{Layers, Limits};
 
@@ -66,6 +67,17 @@ pub(crate) enum Request<'a> {
         sandbox: Number,
         family: Family,
     },
+    /// What this sandbox, which stands by, is for.
+    Assign {
+        sandbox: Number,
+        ticket: u64,
+        #[serde(borrow)]
+        assignment: &'a RawValue,
+    },
+    /// Have an image of a `/tmp` of this size ready.
+    Scratch {
+        bytes: u64,
+    },
     /// May this ember be forked?
     Sharing {
         sandbox: Number,
@@ -103,6 +115,12 @@ pub(crate) enum Event {
         listener: bool,
         meter: Dials,
     },
+    /// It has what it was assigned, and is measured anew. Descriptors: the files of the meter.
+    Assigned {
+        ticket: u64,
+        sandbox: Number,
+        meter: Dials,
+    },
     /// Its figures are in other files now. Descriptors: the files.
     Meter {
         sandbox: Number,
@@ -126,6 +144,9 @@ pub(crate) enum Event {
         ticket: u64,
         usage: Usage,
     },
+    Pressure {
+        pressure: Pressure,
+    },
     Exited {
         sandbox: Number,
         exit: Exit,
@@ -144,11 +165,26 @@ pub(crate) enum Order<'a> {
     Start {
         frames: bool,
         layers: Layers,
+        ember: Kindling,
         #[serde(borrow)]
         spec: &'a RawValue,
     },
     /// SIGTERM to the program.
     Terminate,
+    /// Take this root, and the program with you. Descriptor: the root.
+    Root,
+}
+
+/// What a program is to be besides a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kindling {
+    /// Nothing.
+    None,
+    /// It wants to be an ember and cannot: it gets its control socket, the last descriptor, and no order ever.
+    Hopeless,
+    /// An ember. The last descriptor is its control socket.
+    Ember,
 }
 
 /// From a shell to the broker.
@@ -161,9 +197,11 @@ pub(crate) enum Word {
     Failed { step: String, reason: String },
     /// Descriptor: the notifications of `listen()`.
     Listens,
-    /// The program runs.
+    /// The program runs. Descriptor, of an ember: its process.
     Started,
-    /// The program has ended; the shell ends.
+    /// The root of the last order is taken, or not.
+    Rooted { taken: bool },
+    /// The program has ended; the shell ends, unless the program was an ember.
     Exited { status: Status },
 }
 
@@ -181,6 +219,8 @@ pub(crate) struct Outline {
     pub(crate) tmp_bytes: u64,
     pub(crate) limits: Limits,
     pub(crate) server_listener: Option<SocketAddrV4>,
+    #[serde(default)]
+    pub(crate) ember: bool,
     pub(crate) layers: Layers,
 }
 

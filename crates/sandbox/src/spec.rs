@@ -31,8 +31,26 @@ pub struct Spec {
     /// that ([`crate::Probe::embers`]) the program runs all the same and is never forked.
     #[serde(default)]
     pub ember: bool,
+    /// Whether it stands by: its program is ours and waits, and what it is for is said later, once
+    /// ([`crate::handle::Sandbox::assign`]).
+    #[serde(default)]
+    pub standby: bool,
     /// The layers of isolation; all on, except in tests and in the reduced mode.
     pub layers: Layers,
+}
+
+/// What a sandbox that stands by gets when it is known what it is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assignment {
+    /// Host name inside.
+    pub hostname: String,
+    /// Parts of the host ([`Mount::ReadOnly`] only), over directories that the root has.
+    pub mounts: Vec<Mount>,
+    /// Bytes of `/tmp`. Of another size than the spec's it is a new one.
+    pub tmp_bytes: u64,
+    /// What it may use from now on; what it has used is not counted.
+    pub limits: Limits,
 }
 
 /// One thing that is visible inside.
@@ -50,6 +68,11 @@ pub enum Mount {
     Link {
         /// What it points at.
         to: PathBuf,
+        /// Path inside.
+        target: PathBuf,
+    },
+    /// An empty directory, over which something is mounted when the sandbox is assigned.
+    Directory {
         /// Path inside.
         target: PathBuf,
     },
@@ -84,6 +107,9 @@ pub struct Limits {
     pub cpu_millis: u32,
     /// Share of a busy machine, relative to other sandboxes (1 to 10000; 100 is usual).
     pub cpu_weight: u32,
+    /// Sandboxes with the same owner have one `cpu_weight` between them: the number stands for a function. 0: nobody,
+    /// the weight is this sandbox's alone.
+    pub cpu_owner: u64,
     /// Most processes and threads.
     pub pids: u32,
     /// Most open files per process.

@@ -12,6 +12,8 @@ use rustix::process::{Pid, Resource, Rlimit};
 pub(crate) struct CloneOptions<'a> {
     /// Own pid namespace; the child is pid 1 of it.
     pub(crate) pid_namespace: bool,
+    /// One root, working directory and umask with the child.
+    pub(crate) share_root: bool,
     /// The cgroup (v2) that the child starts in.
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
 }
@@ -83,6 +85,9 @@ pub(crate) fn clone_process(options: CloneOptions<'_>) -> io::Result<Forked> {
     };
     if options.pid_namespace {
         arguments.flags |= libc::CLONE_NEWPID as u64;
+    }
+    if options.share_root {
+        arguments.flags |= libc::CLONE_FS as u64;
     }
     if let Some(cgroup) = options.cgroup {
         arguments.flags |= CLONE_INTO_CGROUP;

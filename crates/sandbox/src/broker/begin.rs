@@ -15,6 +15,7 @@ use rustix::process::DumpableBehavior;
 
 use super::instance::State;
 use super::pool::Appetite;
+use super::pressure::Gauge;
 use super::serve::Broker;
 use super::watch::{Kind, Watch};
 use crate::cgroup::Tree;
@@ -106,6 +107,8 @@ fn try_set_up(server: OwnedFd, configuration: Configuration) -> Result<(Broker, 
     };
     let filters =
         filter::compile().map_err(|reason| Failure::new("compile the system call filter", reason))?;
+    let ember_filters = filter::compile_for_embers()
+        .map_err(|reason| Failure::new("compile the system call filter of embers", reason))?;
     shell::make_place(&configuration.directory)
         .at(|| format!("make a directory in {}", configuration.directory.display()))?;
     let tree = Tree::make(&configuration.name).map_err(|failure| failure.to_string());
@@ -122,9 +125,10 @@ fn try_set_up(server: OwnedFd, configuration: Configuration) -> Result<(Broker, 
         scratch: template.as_ref().map(drop).map_err(Clone::clone),
         listen_notify: probe::listen_notify(),
         landlock: probe::landlock(),
-        embers: probe::embers(configuration.isolation),
+        embers: probe::embers(configuration.isolation, rootless),
     };
-    let resources = Resources { rootless, filters, tree, template: template.ok() };
+    let embers = found.embers.clone();
+    let resources = Resources { rootless, filters, ember_filters, embers, tree, template: template.ok() };
     let mut broker = assemble(server, configuration, resources)?;
     prove(&mut broker, &mut found)?;
     broker.refills = true;
@@ -135,14 +139,17 @@ fn try_set_up(server: OwnedFd, configuration: Configuration) -> Result<(Broker, 
 struct Resources {
     rootless: bool,
     filters: Vec<filter::Program>,
+    ember_filters: Vec<filter::Program>,
+    embers: Result<(), String>,
     tree: Result<Tree, String>,
     template: Option<Template>,
 }
 
 fn assemble(server: OwnedFd, configuration: Configuration, resources: Resources) -> Result<Broker, Failure> {
-    let Resources { rootless, filters, tree, template } = resources;
+    let Resources { rootless, filters, ember_filters, embers, tree, template } = resources;
     let watch = Watch::new().at(|| "make an epoll set")?;
     let children = system::signal_descriptor(&[libc::SIGCHLD]).at(|| "watch children")?;
+    let gauge = Gauge::open(&watch);
     let appetite = Appetite::new(configuration.pool, Instant::now());
     Ok(Broker {
         server: watch.add(server, 0, Kind::Server).at(|| "watch the server")?,
@@ -154,6 +161,10 @@ fn assemble(server: OwnedFd, configuration: Configuration, resources: Resources)
         tree,
         template,
         filters,
+        ember_filters,
+        embers,
+        mover: None,
+        mover_failures: 0,
         instances: std::collections::BTreeMap::new(),
         idle: std::collections::VecDeque::new(),
         dying: Vec::new(),
@@ -163,6 +174,7 @@ fn assemble(server: OwnedFd, configuration: Configuration, resources: Resources)
         // The first shell is the proof; the pool is filled when it is given.
         refills: false,
         appetite,
+        gauge,
         failures: 0,
         last_failure: None,
     })

@@ -22,6 +22,10 @@ impl Broker {
     pub(super) fn ended(&mut self, number: Number) {
         // What it still said is in its socket.
         self.hear(number);
+        if self.instances.get(&number).is_some_and(|instance| instance.newborn.is_some()) {
+            return self.newborn_ended(number);
+        }
+        self.refuse_forks(number, "the ember has ended");
         let Some(instance) = self.instances.remove(&number) else { return };
         let _ = rustix::process::waitpid(Some(instance.pid), WaitOptions::NOHANG);
         self.idle.retain(|&idle| idle != number);
@@ -30,6 +34,9 @@ impl Broker {
             self.end_orphans();
         }
         self.tell_end(number, &instance);
+        if let Some(owner) = instance.owner() {
+            self.share_out(owner);
+        }
         self.dying.extend(instance.group);
     }
 
@@ -58,6 +65,10 @@ impl Broker {
 
     /// The server is gone: nothing may stay.
     pub(super) fn end_all(&mut self) {
+        // Or it would make groups while they are removed.
+        if let Some(mover) = self.mover.take() {
+            mover.end();
+        }
         for instance in self.instances.values() {
             instance.kill();
         }
@@ -82,7 +93,7 @@ impl Broker {
             State::Starting(ticket) => self.refuse(ticket.number, killed()),
             State::Warming(Some(pending)) => self.refuse(pending.ticket.number, killed()),
             State::Warming(None) => self.pool_failed(killed()),
-            State::Idle | State::Ending => {}
+            State::Housing | State::Idle | State::Ending => {}
         }
     }
 }

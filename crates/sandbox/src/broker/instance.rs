@@ -3,15 +3,16 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 
+use super::ember::{Ember, Newborn};
 use super::watch::Watched;
 use crate::cgroup::Group;
-use crate::failure::Failure;
+use crate::failure::{At, Failure};
 use crate::handle::{Exit, Status, Usage};
 use crate::meter::Dials;
 use crate::protocol::{Order, Outline, say};
-use crate::spec::Layers;
+use crate::spec::{Layers, Limits};
 
 /// Most addresses that are told of one sandbox: a hostile program may listen on thousands, for ever.
 const MOST_ADDRESSES: usize = 64;
@@ -27,6 +28,8 @@ pub(super) enum State {
     Starting(Ticket),
     /// The program runs; the server knows.
     Running,
+    /// The program, an ember, has ended, and the server knows; its instances live in these namespaces.
+    Housing,
     /// Nothing is expected of it any more but its end.
     Ending,
 }
@@ -45,6 +48,8 @@ pub(super) struct Pending {
     /// The order, as bytes: the broker does not look into it.
     pub(super) order: Vec<u8>,
     pub(super) descriptors: Vec<OwnedFd>,
+    /// What the instance gets whose program is to be an ember.
+    pub(super) ember: Option<Box<Ember>>,
 }
 
 /// One sandbox.
@@ -53,7 +58,8 @@ pub(super) struct Instance {
     pub(super) id: String,
     pub(super) pid: Pid,
     pub(super) process: Watched,
-    pub(super) control: Watched,
+    /// Its shell or init; none of an instance that was forked.
+    pub(super) control: Option<Watched>,
     pub(super) layers: Layers,
     pub(super) state: State,
     pub(super) group: Option<Group>,
@@ -63,8 +69,15 @@ pub(super) struct Instance {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) status: Option<Status>,
     pub(super) frozen: bool,
+    /// Its limits, once they are set, and into how many parts its owner's CPU weight is divided.
+    pub(super) limits: Option<Limits>,
+    pub(super) parts: u32,
     /// What the shell had used before its start.
     pub(super) before: Usage,
+    /// If its program is an ember, or was to be one.
+    pub(super) ember: Option<Box<Ember>>,
+    /// If it was forked from an ember.
+    pub(super) newborn: Option<Newborn>,
 }
 
 // === impl Pending ===
@@ -79,7 +92,7 @@ impl Pending {
     ) -> Result<Self, Failure> {
         let order =
             serde_json::to_vec(order).map_err(|error| Failure::new("write an order", error.to_string()))?;
-        Ok(Self { ticket: Ticket { number: ticket, outline }, order, descriptors })
+        Ok(Self { ticket: Ticket { number: ticket, outline }, order, descriptors, ember: None })
     }
 }
 
@@ -94,19 +107,27 @@ impl Drop for Pending {
 
 impl Instance {
     /// Sets limits and hands the order over.
-    pub(super) fn send_order(&mut self, pending: &Pending) -> Result<(), Failure> {
+    pub(super) fn send_order(&mut self, pending: &mut Pending) -> Result<(), Failure> {
+        self.ember = pending.ember.take();
         if let Some(group) = &self.group {
             if self.layers.limits && pending.ticket.outline.layers.limits {
                 group.limit(&pending.ticket.outline.limits)?;
+                self.limits = Some(pending.ticket.outline.limits);
             }
             group.forget_peak();
             self.before = group.usage();
         }
         let descriptors: Vec<BorrowedFd<'_>> = pending.descriptors.iter().map(AsFd::as_fd).collect();
-        crate::packet::send(&self.control, &pending.order, &descriptors)
-            .map_err(|error| Failure::new("hand the spec to the shell", error.to_string()))?;
+        let step = || "hand the spec to the shell";
+        let control = self.control.as_ref().ok_or_else(|| Failure::new(step(), "there is none"))?;
+        crate::packet::send(control, &pending.order, &descriptors).at(step)?;
         self.state = State::Starting(pending.ticket);
         Ok(())
+    }
+
+    /// Whose CPU weight it has a part of.
+    pub(super) fn owner(&self) -> Option<u64> {
+        self.limits.map(|limits| limits.cpu_owner)
     }
 
     /// Keeps an address that is listened on. False: there is nothing new to tell.
@@ -121,31 +142,39 @@ impl Instance {
     /// SIGTERM to the program; a frozen one could not act on it.
     pub(super) fn terminate(&mut self) {
         self.freeze(false);
-        let _ = say(&self.control, &Order::Terminate, &[]);
+        match &self.control {
+            Some(control) => drop(say(control, &Order::Terminate, &[])),
+            None => drop(rustix::process::pidfd_send_signal(&self.process, Signal::TERM)),
+        }
     }
 
     /// SIGKILL to everything inside. The init's death is everybody's in its pid namespace; where there is none the
     /// control group is used, whose lock another may hold (whoever moves processes between groups on this machine).
     pub(super) fn kill(&self) {
         if let Some(group) = &self.group
-            && !self.layers.pid
+            && (!self.layers.pid || self.newborn.is_some())
         {
             group.kill();
         }
-        let _ = rustix::process::pidfd_send_signal(&self.process, rustix::process::Signal::KILL);
+        let _ = rustix::process::pidfd_send_signal(&self.process, Signal::KILL);
     }
 
+    /// Stops everything inside, or lets it run. A newborn without a group is stopped when it has one.
     pub(super) fn freeze(&mut self, frozen: bool) {
-        if self.frozen != frozen
-            && let Some(group) = &self.group
-        {
-            group.freeze(frozen);
-            self.frozen = frozen;
+        if self.frozen == frozen {
+            return;
         }
+        if let Some(group) = &self.group {
+            group.freeze(frozen);
+        }
+        self.frozen = frozen && (self.group.is_some() || self.newborn.is_some());
     }
 
     /// What it has used since its start.
     pub(super) fn usage(&self) -> Usage {
+        if let Some(born) = &self.newborn {
+            return self.usage_of(born);
+        }
         let Some(group) = &self.group else { return Usage::default() };
         let now = group.usage();
         Usage { cpu_micros: now.cpu_micros.saturating_sub(self.before.cpu_micros), ..now }

@@ -45,11 +45,11 @@ struct Response {
     flags: u32,
 }
 
-/// Answers one report. `Some`: a TCP socket listens now, at this address.
+/// Answers one report. `Some`: a TCP socket of this process listens now, at this address.
 ///
 /// # Errors
 /// The listener descriptor has no use any more: everything that could report has ended.
-pub(super) fn answer(listener: impl AsFd) -> io::Result<Option<SocketAddr>> {
+pub(super) fn answer(listener: impl AsFd) -> io::Result<Option<(Pid, SocketAddr)>> {
     let mut notification = Notification::default();
     match system::control(&listener, RECEIVE, &mut notification) {
         Ok(_) => {}
@@ -71,7 +71,8 @@ pub(super) fn answer(listener: impl AsFd) -> io::Result<Option<SocketAddr>> {
     }
     // It fails if the caller is gone, with nobody left to be answered.
     let _ = system::control(&listener, SEND, &mut response);
-    Ok(address)
+    let caller = i32::try_from(notification.pid).ok().and_then(Pid::from_raw);
+    Ok(caller.map(|thread| leader_of(thread).unwrap_or(thread)).zip(address))
 }
 
 /// A copy of the caller's socket, if it is a TCP socket. What is not is left to the kernel.

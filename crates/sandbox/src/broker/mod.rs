@@ -8,17 +8,31 @@
 //! * `serve`: the loop, and what each packet and event leads to;
 //! * `instance`: what it knows of one sandbox;
 //! * `spawn`: making shells, and keeping some ready; `pool`: how many;
+//! * `ember`: what it knows of an ember and of an instance forked from it; `fork`, `hello`, `newborn`: from the order to
+//!   the instance's end; `roots`: where instances are born; `mover`: their control groups; `sharing`: whether a program
+//!   may be forked at all;
 //! * `listen`: reports of `listen()`;
 //! * `sockets`: sockets inside a sandbox for the server;
+//! * `fairness`: one CPU weight for all sandboxes of one owner;
+//! * `pressure`: want of memory, told to the server;
 //! * `end`: from the last process to the last control group;
 //! * `watch`: descriptors in the epoll set.
 
 mod begin;
+mod ember;
 mod end;
+mod fairness;
+mod fork;
+mod hello;
 mod instance;
 mod listen;
+mod mover;
+mod newborn;
 mod pool;
+mod pressure;
+mod roots;
 mod serve;
+mod sharing;
 mod sockets;
 mod spawn;
 mod watch;

@@ -2,21 +2,27 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::ember::Ember;
 use super::instance::{Instance, Pending, State, Ticket};
+use super::mover::Mover;
 use super::pool::Appetite;
+use super::pressure::Gauge;
 use super::watch::{Kind, Ready, Watch, Watched};
+use rustix::process::Pid;
+
 use super::{listen, sockets};
 use crate::cgroup::{Group, Tree};
 use crate::check;
-use crate::failure::Failure;
+use crate::failure::{At, Failure};
 use crate::filter::Program;
 use crate::handle::Signal;
 use crate::launch::Isolation;
 use crate::packet;
-use crate::protocol::{Configuration, Event, Family, Number, Order, Outline, Request, Word};
+use crate::protocol::{Configuration, Event, Family, Kindling, Number, Order, Outline, Request, Word};
 use crate::root::scratch::Template;
 use crate::spec::Layers;
 use crate::system;
@@ -26,6 +32,9 @@ const FAIR_SHARE: usize = 16;
 
 /// How soon the removal of control groups is tried again: version 1 sends no event.
 const DYING: Duration = Duration::from_millis(20);
+
+/// What makes an ember of a program: its kind, what the broker keeps, and the program's end of the control socket.
+type Hearth = (Kindling, Option<Box<Ember>>, Option<OwnedFd>);
 
 /// Longest packet of a shell.
 const WORD: usize = 8192;
@@ -43,6 +52,11 @@ pub(super) struct Broker {
     pub(super) tree: Result<Tree, String>,
     pub(super) template: Option<Template>,
     pub(super) filters: Vec<Program>,
+    pub(super) ember_filters: Vec<Program>,
+    /// Whether programs can be forked into instances here, or why not.
+    pub(super) embers: Result<(), String>,
+    pub(super) mover: Option<Mover>,
+    pub(super) mover_failures: u32,
     pub(super) instances: BTreeMap<Number, Instance>,
     /// The pool, longest waiting first.
     pub(super) idle: VecDeque<Number>,
@@ -56,6 +70,7 @@ pub(super) struct Broker {
     /// Whether the pool is refilled.
     pub(super) refills: bool,
     pub(super) appetite: Appetite,
+    pub(super) gauge: Option<Gauge>,
     pub(super) failures: u32,
     pub(super) last_failure: Option<Failure>,
 }
@@ -86,18 +101,27 @@ impl Broker {
                 Kind::Control => self.hear(number),
                 Kind::Process => self.ended(number),
                 Kind::Listens => self.listens(number, readable),
+                Kind::Pressure => self.pressed(),
+                Kind::Hello => self.greeted(number),
+                Kind::Roots => self.roots_reported(number),
+                Kind::Mover => self.hear_mover(),
             }
         }
+        self.expire_forks();
         self.remove_dying();
         self.flush();
         self.refill();
+        self.look_at_pressure();
         Ok(true)
     }
 
     /// How long nothing has to be done but what is asked for.
     fn patience(&self) -> Option<Duration> {
         let dying = (!self.dying.is_empty()).then_some(DYING);
-        dying.into_iter().chain(self.appetite.falls_in(Instant::now())).min()
+        let now = Instant::now();
+        let pressure = self.gauge.as_ref().and_then(|gauge| gauge.due_in(now));
+        let fork = self.forks_until().map(|deadline| deadline.saturating_duration_since(now));
+        dying.into_iter().chain(self.appetite.falls_in(now)).chain(pressure).chain(fork).min()
     }
 
     /// The layers of a request that hold here. The server's word counts in the reduced mode and in tests only.
@@ -148,14 +172,11 @@ impl Broker {
                     self.refuse(ticket, failure);
                 }
             }
-            Request::Signal { sandbox, signal } => {
-                if let Some(instance) = self.instances.get_mut(&sandbox) {
-                    match signal {
-                        Signal::Terminate => instance.terminate(),
-                        Signal::Kill => instance.kill(),
-                    }
-                }
-            }
+            Request::Signal { sandbox, signal } => match (signal, self.instances.get_mut(&sandbox)) {
+                (Signal::Terminate, Some(instance)) => instance.terminate(),
+                (Signal::Kill, _) => self.kill(sandbox),
+                (Signal::Terminate, None) => {}
+            },
             Request::Freeze { sandbox } => self.freeze(sandbox, true),
             Request::Thaw { sandbox } => self.freeze(sandbox, false),
             Request::Usage { sandbox, ticket } => {
@@ -164,15 +185,9 @@ impl Broker {
                 }
             }
             Request::Sockets { sandbox, family } => self.more_sockets(sandbox, family),
-            Request::Sharing { ticket, .. } => {
-                let sharing = crate::handle::Sharing {
-                    vetoes: vec!["embers are not built yet".to_owned()],
-                    ..Default::default()
-                };
-                self.tell(&Event::Sharing { ticket, sharing }, Vec::new());
-            }
-            Request::Fork { ticket, .. } => {
-                self.refuse(ticket, Failure::new("fork", "embers are not built yet"));
+            Request::Sharing { sandbox, ticket } => self.tell_sharing(sandbox, ticket),
+            Request::Fork { sandbox, ticket, environment } => {
+                self.want_fork(sandbox, ticket, environment, descriptors);
             }
         }
     }
@@ -192,10 +207,32 @@ impl Broker {
             return Err(fail("read the request", "descriptors are missing".to_owned()));
         }
         let layers = self.restrict(outline.layers);
-        let order = Order::Start { frames, layers, spec };
-        let pending =
+        let (ember, control, inner) = self.kindling(outline, layers).map_err(|failure| (ticket, failure))?;
+        let order = Order::Start { frames, layers, ember, spec };
+        let descriptors = descriptors.into_iter().chain(inner).collect();
+        let mut pending =
             Pending::new(ticket, outline, &order, descriptors).map_err(|failure| (ticket, failure))?;
+        pending.ember = control;
         self.assign(pending, layers)
+    }
+
+    /// What a program needs that may be forked, and its end of the control socket.
+    fn kindling(&self, outline: Outline, layers: Layers) -> Result<Hearth, Failure> {
+        if !outline.ember {
+            return Ok((Kindling::None, None, None));
+        }
+        let (control, inner) = packet::pair().at(|| "make a socket pair")?;
+        // The program's end waits, as programs do.
+        rustix::io::ioctl_fionbio(&inner, false).at(|| "make a socket wait")?;
+        let all = layers.root && layers.user && layers.pid && layers.network && layers.ipc;
+        let hopeless = match &self.embers {
+            Err(reason) => Some(reason.as_str()),
+            Ok(()) if !all => Some("embers need every namespace"),
+            Ok(()) => None,
+        };
+        let kindling = if hopeless.is_none() { Kindling::Ember } else { Kindling::Hopeless };
+        let ember = Ember::new(control, kindling, outline, hopeless.unwrap_or_default());
+        Ok((kindling, Some(Box::new(ember)), Some(inner)))
     }
 
     fn freeze(&mut self, number: Number, frozen: bool) {
@@ -208,12 +245,13 @@ impl Broker {
     pub(super) fn hear(&mut self, number: Number) {
         let mut buffer = [0; WORD];
         while let Some(instance) = self.instances.get_mut(&number) {
-            let received = match packet::receive(&instance.control, &mut buffer) {
+            let Some(control) = &instance.control else { return };
+            let received = match packet::receive(control, &mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Ok(received) if received.length > 0 => received,
                 // Its end is told by its process; until then there is nothing to hear.
                 Ok(_) | Err(_) => {
-                    instance.control.stop();
+                    control.stop();
                     return instance.kill();
                 }
             };
@@ -236,10 +274,17 @@ impl Broker {
                 instance.listens =
                     first.and_then(|listener| self.watch.add(listener, number, Kind::Listens).ok());
             }
-            Word::Exited { status } => instance.status = Some(status),
+            Word::Exited { status } => {
+                instance.status = Some(status);
+                if instance.ember.is_some() {
+                    self.ember_ended(number);
+                }
+            }
+            Word::Rooted { taken } => self.rooted(number, taken),
             Word::Started => {
                 if let State::Starting(ticket) = instance.state {
                     instance.state = State::Running;
+                    self.kindled(number, first);
                     self.started(number, ticket);
                 }
             }
@@ -249,7 +294,7 @@ impl Broker {
                     State::Warming(Some(pending)) => self.refuse(pending.ticket.number, failure),
                     State::Starting(ticket) => self.refuse(ticket.number, failure),
                     State::Warming(None) | State::Idle => self.pool_failed(failure),
-                    State::Running => instance.state = State::Running,
+                    other @ (State::Running | State::Housing) => instance.state = other,
                     State::Ending => {}
                 }
             }
@@ -260,13 +305,14 @@ impl Broker {
     fn ready(&mut self, number: Number) {
         let Some(instance) = self.instances.get_mut(&number) else { return };
         match std::mem::replace(&mut instance.state, State::Idle) {
-            State::Warming(Some(pending)) => {
+            State::Warming(Some(mut pending)) => {
                 let ticket = pending.ticket.number;
-                if let Err(failure) = instance.send_order(&pending) {
+                if let Err(failure) = instance.send_order(&mut pending) {
                     instance.state = State::Ending;
                     instance.kill();
                     self.refuse(ticket, failure);
                 }
+                self.share_out(pending.ticket.outline.limits.cpu_owner);
             }
             State::Warming(None) => {
                 self.failures = 0;
@@ -282,7 +328,11 @@ impl Broker {
         let made = sockets::inside(instance.network.as_ref(), self.home.as_fd(), || {
             let v4 = sockets::unconnected(Family::V4, sockets::BATCH)?;
             let v6 = sockets::unconnected(Family::V6, sockets::FIRST_V6)?;
-            let listener = ticket.outline.server_listener.map(sockets::listener).transpose()?;
+            let listener = ticket
+                .outline
+                .server_listener
+                .map(|address| sockets::listener(address.into()))
+                .transpose()?;
             Ok((v4, v6, listener))
         });
         match made {
@@ -331,13 +381,21 @@ impl Broker {
         let Some(listener) = &instance.listens else { return };
         match listen::answer(listener) {
             Ok(None) => {}
-            Ok(Some(address)) => {
-                // Before the start is told, the server does not know the sandbox.
-                if instance.keep_address(address) && matches!(instance.state, State::Running) {
-                    self.tell(&Event::Listening { sandbox: number, address }, Vec::new());
-                }
-            }
+            Ok(Some((caller, address))) => self.listened(number, caller, address),
             Err(_) => instance.listens = None,
+        }
+    }
+
+    /// A program listens: of an ember and its instances, the one that called.
+    fn listened(&mut self, number: Number, caller: Pid, address: SocketAddr) {
+        let is_caller = |instance: &Instance| instance.newborn.is_some() && instance.pid == caller;
+        let found =
+            self.instances.iter().find(|(_, instance)| is_caller(instance)).map(|(&number, _)| number);
+        let number = found.unwrap_or(number);
+        let Some(instance) = self.instances.get_mut(&number) else { return };
+        // Before the start is told, the server does not know the sandbox.
+        if instance.keep_address(address) && matches!(instance.state, State::Running) {
+            self.tell(&Event::Listening { sandbox: number, address }, Vec::new());
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sockets inside a sandbox for the server: unconnected ones in batches, and one listener. A socket stays in
 //! the network namespace it was made in, so the server may use it without ever entering.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -54,10 +54,11 @@ pub(super) fn unconnected(family: Family, count: usize) -> Result<Vec<OwnedFd>, 
 }
 
 /// A listener for the server.
-pub(super) fn listener(address: SocketAddrV4) -> Result<OwnedFd, Failure> {
+pub(super) fn listener(address: SocketAddr) -> Result<OwnedFd, Failure> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let step = || format!("listen on {address} inside");
-    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).at(step)?;
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None).at(step)?;
     sockopt::set_socket_reuseaddr(&socket, true).at(step)?;
     rustix::net::bind(&socket, &address).at(step)?;
     rustix::net::listen(&socket, BACKLOG).at(step)?;

@@ -33,13 +33,16 @@ const MOST_FAILURES: u32 = 3;
 
 impl Broker {
     /// Gives a start to a shell: one of the pool, else a new one.
-    pub(super) fn assign(&mut self, pending: Pending, layers: Layers) -> Result<(), (u64, Failure)> {
+    pub(super) fn assign(&mut self, mut pending: Pending, layers: Layers) -> Result<(), (u64, Failure)> {
         let ticket = pending.ticket.number;
         if has_pooled_namespaces(layers, self.pooled_layers()) {
             while let Some(number) = self.idle.pop_front() {
                 if let Some(instance) = self.instances.get_mut(&number) {
-                    return match instance.send_order(&pending) {
-                        Ok(()) => Ok(()),
+                    return match instance.send_order(&mut pending) {
+                        Ok(()) => {
+                            self.share_out(pending.ticket.outline.limits.cpu_owner);
+                            Ok(())
+                        }
                         Err(failure) => {
                             instance.state = State::Ending;
                             instance.kill();
@@ -113,7 +116,7 @@ impl Broker {
         scratch_bytes: u64,
     ) -> Result<(), Failure> {
         let number = self.free_number();
-        let id = format!("{:08x}{number:08x}", self.configuration.prefix);
+        let id = self.id_of(number);
         let group = match &self.tree {
             Ok(tree) => Some(tree.group(&id).at(|| "make control groups")?),
             Err(_) => None,
@@ -122,6 +125,7 @@ impl Broker {
         let unified = group.as_ref().and_then(crate::cgroup::Group::unified);
         let options = CloneOptions {
             pid_namespace: layers.pid,
+            share_root: false,
             cgroup: unified.as_ref().map(std::os::fd::AsFd::as_fd),
         };
         let seed = Seed {
@@ -134,6 +138,7 @@ impl Broker {
             scratch: self.template.as_ref().map_or(Scratch::Memory, Scratch::Images),
             scratch_bytes,
             filters: &self.filters,
+            ember_filters: &self.ember_filters,
         };
         match system::clone_process(options).at(|| "clone a shell")? {
             Forked::Child => shell::run(&seed),
@@ -143,7 +148,7 @@ impl Broker {
                     id,
                     pid,
                     process: self.watch.add(pidfd, number, Kind::Process).at(|| "watch a shell")?,
-                    control: self.watch.add(control, number, Kind::Control).at(|| "watch a shell")?,
+                    control: Some(self.watch.add(control, number, Kind::Control).at(|| "watch a shell")?),
                     layers,
                     state: State::Warming(pending),
                     group,
@@ -152,7 +157,11 @@ impl Broker {
                     addresses: Vec::new(),
                     status: None,
                     frozen: false,
+                    limits: None,
+                    parts: 1,
                     before: Usage::default(),
+                    ember: None,
+                    newborn: None,
                 };
                 self.instances.insert(number, instance);
                 Ok(())
@@ -160,8 +169,13 @@ impl Broker {
         }
     }
 
+    /// The name of the sandbox with this number.
+    pub(super) fn id_of(&self, number: Number) -> String {
+        format!("{:08x}{number:08x}", self.configuration.prefix)
+    }
+
     /// The next number whose range of ids no living sandbox uses.
-    fn free_number(&mut self) -> Number {
+    pub(super) fn free_number(&mut self) -> Number {
         loop {
             let number = self.next;
             self.next = self.next.wrapping_add(1).max(1);

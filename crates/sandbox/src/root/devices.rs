@@ -1,6 +1,7 @@
 //! `/dev` of a sandbox: a handful of harmless nodes of the host, the usual links, and `/dev/shm`.
 
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::CWD;
@@ -31,6 +32,10 @@ pub(crate) fn add(tree: &Tree) -> Result<(), Failure> {
     for (to, name) in LINKS {
         rustix::fs::symlinkat(to, tree.directory(), name).at(|| format!("link /{name}"))?;
     }
-    let shared = in_memory(SHARED_MEMORY, "1777").at(|| "make /dev/shm")?;
-    tree.mount(&shared, Path::new("/dev/shm")).at(|| "mount /dev/shm")
+    tree.mount(&shared_memory()?, Path::new("/dev/shm")).at(|| "mount /dev/shm")
+}
+
+/// A `/dev/shm` that is mounted nowhere yet.
+pub(crate) fn shared_memory() -> Result<OwnedFd, Failure> {
+    in_memory(SHARED_MEMORY, "1777").at(|| "make /dev/shm")
 }

@@ -4,9 +4,11 @@
 //! * `tree`: the tree, and the mounts and files of a spec;
 //! * `devices`: `/dev`;
 //! * `process_information`: `/proc`;
-//! * `scratch`: `/tmp`.
+//! * `scratch`: `/tmp`;
+//! * `roots`: several roots of one tree, for a sandbox with an ember.
 
 pub(crate) mod devices;
 pub(crate) mod process_information;
+pub(crate) mod roots;
 pub(crate) mod scratch;
 pub(crate) mod tree;

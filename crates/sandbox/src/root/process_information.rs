@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::CWD;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+use rustix::mount::{FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags};
 
 use super::tree::{Tree, attach, clone_of, exists, in_memory};
 use crate::failure::{At, Failure};
@@ -46,6 +46,17 @@ pub(crate) fn add(tree: &Tree) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Hides processes that the reader may not trace: siblings from one ember, which have one id. Every copy of this
+/// `/proc` follows.
+pub(crate) fn hide_others(tree: &Tree) -> Result<(), Failure> {
+    let hide = || -> io::Result<()> {
+        let proc = rustix::mount::fspick(tree.directory(), "proc", FsPickFlags::FSPICK_CLOEXEC)?;
+        rustix::mount::fsconfig_set_string(proc.as_fd(), "hidepid", "ptraceable")?;
+        Ok(rustix::mount::fsconfig_reconfigure(proc.as_fd())?)
+    };
+    hide().at(|| "hide other processes in /proc")
 }
 
 fn fresh() -> io::Result<OwnedFd> {

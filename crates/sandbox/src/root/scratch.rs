@@ -88,13 +88,19 @@ impl Template {
     }
 }
 
-/// Mounts an image of this size at `/tmp`; a copy of the template where the size is the usual one.
+/// Mounts an image of this size at `/tmp`.
 pub(crate) fn mount_image(
     tree: &Tree,
     directory: &Path,
     bytes: u64,
     template: &Template,
 ) -> Result<(), Failure> {
+    let mount = image(directory, bytes, template)?;
+    tree.mount(&mount, Path::new("/tmp")).at(|| "mount /tmp")
+}
+
+/// An image of this size, mounted nowhere yet; a copy of the template where the size is the usual one.
+pub(crate) fn image(directory: &Path, bytes: u64, template: &Template) -> Result<OwnedFd, Failure> {
     let image = if bytes == USUAL_BYTES {
         template.copy(directory).at(|| "copy the image of /tmp")?
     } else {
@@ -107,13 +113,17 @@ pub(crate) fn mount_image(
         rustix::fs::openat(&mount, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .at(|| "open /tmp")?;
     rustix::fs::fchmod(&top, Mode::from_raw_mode(0o1777)).at(|| "change the mode of /tmp")?;
-    tree.mount(&mount, Path::new("/tmp")).at(|| "mount /tmp")
+    Ok(mount)
 }
 
 /// Mounts memory of this size at `/tmp`.
 pub(crate) fn mount_memory(tree: &Tree, bytes: u64) -> Result<(), Failure> {
-    let memory = in_memory(&bytes.to_string(), "1777").at(|| "make /tmp in memory")?;
-    tree.mount(&memory, Path::new("/tmp")).at(|| "mount /tmp")
+    tree.mount(&memory(bytes)?, Path::new("/tmp")).at(|| "mount /tmp")
+}
+
+/// Memory of this size, mounted nowhere yet.
+pub(crate) fn memory(bytes: u64) -> Result<OwnedFd, Failure> {
+    in_memory(&bytes.to_string(), "1777").at(|| "make /tmp in memory")
 }
 
 fn unnamed(directory: &Path, bytes: u64) -> io::Result<OwnedFd> {

@@ -54,10 +54,10 @@ impl Tree {
     pub(crate) fn add(&self, mount: &Mount) -> Result<(), Failure> {
         match mount {
             Mount::ReadOnly { source, target } => {
-                let tree = clone_of(CWD, source.as_os_str()).at(|| format!("open {}", source.display()))?;
-                system::set_mount_flags(tree.as_fd(), MountFlags { set: READ_ONLY, recursive: true })
-                    .at(|| format!("make {} read-only", source.display()))?;
-                self.mount(&tree, target).at(|| format!("mount {}", target.display()))
+                self.mount(&read_only(source)?, target).at(|| format!("mount {}", target.display()))
+            }
+            Mount::Directory { target } => {
+                self.make_directory(target).map(drop).at(|| format!("make {}", target.display()))
             }
             Mount::Link { to, target } => self
                 .parent_of(target)
@@ -111,6 +111,11 @@ impl Tree {
         rustix::process::pivot_root(".", ".").at(|| "change the root")?;
         rustix::mount::unmount(".", UnmountFlags::DETACH).at(|| "leave the host's root")?;
         rustix::process::chdir("/").at(|| "enter the root")?;
+        self.protect()
+    }
+
+    /// Makes the tree itself read-only, not what is mounted below it.
+    pub(crate) fn protect(&self) -> Result<(), Failure> {
         system::set_mount_flags(self.root.as_fd(), MountFlags { set: READ_ONLY, recursive: false })
             .at(|| "make the root read-only")
     }
@@ -132,6 +137,14 @@ impl Tree {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         Ok(rustix::fs::openat2(&self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
     }
+}
+
+/// A part of the host, read-only and without set-uid and devices, mounted nowhere yet.
+pub(crate) fn read_only(source: &Path) -> Result<OwnedFd, Failure> {
+    let tree = clone_of(CWD, source.as_os_str()).at(|| format!("open {}", source.display()))?;
+    system::set_mount_flags(tree.as_fd(), MountFlags { set: READ_ONLY, recursive: true })
+        .at(|| format!("make {} read-only", source.display()))?;
+    Ok(tree)
 }
 
 /// A detached in-memory file system.

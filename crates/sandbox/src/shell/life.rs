@@ -1,20 +1,21 @@
 //! The life of a shell, from its first instruction to its end.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::prepare::{Prepared, prepare};
+use super::aside::{aside, close_others};
+use super::prepare::{Prepared, place_of, prepare};
 use super::{init, program};
 use crate::check;
 use crate::failure::{At, Failure};
 use crate::filter;
 use crate::packet;
 use crate::privileges;
-use crate::protocol::{Order, Word, say};
+use crate::protocol::{Kindling, Order, Word, say};
 use crate::root::scratch::Template;
+use crate::root::{process_information, roots};
 use crate::spec::{Layers, Spec};
 use crate::system;
 
@@ -39,6 +40,8 @@ pub(crate) struct Seed<'a> {
     pub(crate) scratch_bytes: u64,
     /// The filters of the seccomp layer.
     pub(crate) filters: &'a [filter::Program],
+    /// Those of embers besides.
+    pub(crate) ember_filters: &'a [filter::Program],
 }
 
 /// How `/tmp` is made.
@@ -54,15 +57,13 @@ pub(crate) enum Scratch<'a> {
 struct Start {
     spec: Spec,
     layers: Layers,
-    output: OwnedFd,
-    frames: Option<OwnedFd>,
+    ember: Kindling,
+    channels: program::Channels,
 }
 
 /// Lives the life of a shell.
 pub(crate) fn run(seed: &Seed<'_>) -> ! {
-    // A panic must not unwind into the broker's code, of which this process has a copy.
-    let code = catch_unwind(AssertUnwindSafe(|| live(seed))).unwrap_or(101);
-    system::exit_now(code)
+    system::exit_now(aside(|| live(seed)))
 }
 
 fn live(seed: &Seed<'_>) -> i32 {
@@ -91,8 +92,9 @@ fn try_live(seed: &Seed<'_>) -> Result<(), Failure> {
     let Some(start) = wait_for_order(&seed.control)? else { return Ok(()) };
     compose(seed, &mut prepared, &start)?;
     give_up_host(seed, &prepared, start.layers)?;
-    let program = program::start(seed, &start.spec, start.layers, [Some(start.output), start.frames])?;
-    init::supervise(&seed.control, program, start.layers)
+    let Start { spec, layers, ember, channels } = start;
+    let program = program::start(seed, &program::Plan { spec: &spec, layers, ember }, channels)?;
+    init::supervise(&seed.control, program, layers, ember)
 }
 
 /// Closes every descriptor of the broker but the ones that are ours.
@@ -101,13 +103,7 @@ fn keep_only(seed: &Seed<'_>) -> Result<(), Failure> {
     if let Scratch::Images(template) = seed.scratch {
         kept.push(template.descriptor().as_raw_fd());
     }
-    kept.sort_unstable();
-    let mut next = 0;
-    for descriptor in kept {
-        system::close_descriptors(next, descriptor - 1).at(|| "close the broker's descriptors")?;
-        next = descriptor + 1;
-    }
-    system::close_descriptors(next, RawFd::MAX).at(|| "close the broker's descriptors")
+    close_others(kept)
 }
 
 /// Waits for the one order that a shell obeys. `None`: the broker is gone, or needs it no more.
@@ -119,7 +115,7 @@ fn wait_for_order(control: &OwnedFd) -> Result<Option<Start>, Failure> {
         return Ok(None);
     };
     let order: Order<'_> = serde_json::from_slice(bytes).at(|| "read an order")?;
-    let Order::Start { frames, layers, spec } = order else {
+    let Order::Start { frames, layers, ember, spec } = order else {
         return Err(Failure::new("read an order", "the first one must be to start"));
     };
     let spec: Spec = serde_json::from_str(spec.get()).at(|| "read the spec")?;
@@ -127,7 +123,8 @@ fn wait_for_order(control: &OwnedFd) -> Result<Option<Start>, Failure> {
     let mut descriptors = received.descriptors.into_iter();
     let output = descriptors.next().ok_or_else(|| Failure::new("read an order", "no output came along"))?;
     let frames = if frames { descriptors.next() } else { None };
-    Ok(Some(Start { spec, layers, output, frames }))
+    let control = if ember == Kindling::None { None } else { descriptors.next() };
+    Ok(Some(Start { spec, layers, ember, channels: program::Channels { output, frames, control } }))
 }
 
 /// Everything that the spec adds to what is prepared, and the change into the new root.
@@ -140,6 +137,10 @@ fn compose(seed: &Seed<'_>, prepared: &mut Prepared, start: &Start) -> Result<()
         prepared.replace_scratch(&tree, seed, start.spec.tmp_bytes)?;
     }
     start.spec.mounts.iter().try_for_each(|mount| tree.add(mount))?;
+    if start.ember == Kindling::Ember {
+        process_information::hide_others(&tree)?;
+        return roots::enter(&tree, &place_of(seed.directory));
+    }
     tree.enter()
 }
 

@@ -14,13 +14,16 @@
 //! * `prepare`: what can be done before the spec is known;
 //! * `user_namespace`: the ids, made beforehand too;
 //! * `program`: the last steps of the child, up to exec;
-//! * `init`: reaping, forwarding, reporting.
+//! * `init`: reaping, forwarding, reporting;
+//! * `aside`: other copies of the broker, that do one thing for it and become no sandbox.
 
+mod aside;
 mod init;
 mod life;
 mod prepare;
 mod program;
 mod user_namespace;
 
+pub(crate) use aside::{aside, begin_aside};
 pub(crate) use life::{Scratch, Seed, run};
 pub(crate) use prepare::make_place;

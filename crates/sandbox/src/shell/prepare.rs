@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::UnmountFlags;
@@ -38,7 +38,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Puts a `/tmp` of another size in the place of the one prepared.
     pub(crate) fn replace_scratch(&self, tree: &Tree, seed: &Seed<'_>, bytes: u64) -> Result<(), Failure> {
-        rustix::mount::unmount(seed.directory.join(PLACE).join("tmp"), UnmountFlags::DETACH)
+        rustix::mount::unmount(place_of(seed.directory).join("tmp"), UnmountFlags::DETACH)
             .at(|| "replace the prepared /tmp")?;
         mount_scratch(tree, seed, bytes)
     }
@@ -67,11 +67,16 @@ pub(crate) fn prepare(seed: &Seed<'_>) -> Result<Prepared, Failure> {
 
 /// Makes the directory that [`prepare`] mounts over.
 pub(crate) fn make_place(directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory.join(PLACE))
+    fs::create_dir_all(place_of(directory))
+}
+
+/// Where in the data directory the root is mounted.
+pub(super) fn place_of(directory: &Path) -> PathBuf {
+    directory.join(PLACE)
 }
 
 fn make_tree(seed: &Seed<'_>) -> Result<Tree, Failure> {
-    let tree = Tree::make(&seed.directory.join(PLACE))?;
+    let tree = Tree::make(&place_of(seed.directory))?;
     devices::add(&tree)?;
     process_information::add(&tree)?;
     mount_scratch(&tree, seed, seed.scratch_bytes)?;

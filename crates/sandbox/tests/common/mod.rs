@@ -23,6 +23,8 @@
     reason = "a test's panic is its verdict"
 )]
 
+pub mod ember;
+
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -221,12 +223,14 @@ pub fn spec(argv: &[&str], layers: Layers) -> Spec {
             memory_bytes: 256 << 20,
             cpu_millis: 2000,
             cpu_weight: 100,
+            cpu_owner: 0,
             pids: 64,
             open_files: 1024,
         },
         listen: Listen::Notify,
         server_listener: None,
         ember: false,
+        standby: false,
         layers,
     }
 }

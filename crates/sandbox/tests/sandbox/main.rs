@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod embers;
 mod leftovers;
 mod life;
 mod limits;
@@ -9,6 +10,7 @@ mod metering;
 mod network;
 mod placement;
 mod reduced;
+mod share;
 
 use std::process::ExitCode;
 
@@ -23,10 +25,12 @@ fn main() -> ExitCode {
     }
     let cases = [
         life::CASES,
+        embers::CASES,
         limits::CASES,
         metering::CASES,
         network::CASES,
         placement::CASES,
+        share::CASES,
         leftovers::CASES,
         reduced::CASES,
     ]

@@ -1,0 +1,175 @@
+//! The hello of a newborn: the first and only time that an ember's word counts for anything, and it counts as a byte.
+//! Who has sent it, and what that process is, the kernel says.
+//!
+//! Checked: it is a child of the ember, has one thread, no capability and the ember's filters, its root is the one that
+//! was set for it, and it shares neither memory nor descriptors nor root with the ember. Not checked, as nothing outside
+//! can see it: its domain of Landlock, and whether it was reseeded. Both are for its own good.
+
+use std::net::{SocketAddr, SocketAddrV4};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::process::{Pid, Signal};
+
+use super::ember::{Birth, Newborn, Process};
+use super::fork::is_nothing_yet;
+use super::instance::{Instance, State};
+use super::serve::Broker;
+use super::sockets;
+use super::watch::Kind;
+use crate::failure::{At, Failure};
+use crate::handle::Usage;
+use crate::meter::{Clock, Dials};
+use crate::process::{self, Hello, Place, Rights, Stat};
+use crate::protocol::{Event, Family, Number};
+
+// === impl Broker ===
+
+impl Broker {
+    /// Something has come over the socket of the fork that is under way.
+    pub(super) fn greeted(&mut self, number: Number) {
+        let Some(ember) = self.ember(number) else { return };
+        let Some(birth) = ember.open.take() else { return };
+        match process::hello(&birth.hello) {
+            Err(error) if is_nothing_yet(&error) => ember.open = Some(birth),
+            Ok(Some(Hello::From(newborn))) => {
+                let Some(ember) = &ember.process else { return };
+                match check(ember, &birth, &newborn) {
+                    Ok(pid) => self.born(number, &birth, pid, newborn),
+                    Err(reason) => {
+                        let _ = rustix::process::pidfd_send_signal(&newborn, Signal::KILL);
+                        self.unborn(number, &birth, &reason);
+                        self.retire(number, &reason);
+                    }
+                }
+            }
+            Ok(Some(Hello::Closed)) => {
+                self.unborn(number, &birth, "the newborn ended before it was ready: see its output");
+                self.prepare_roots(number);
+            }
+            Ok(None) | Err(_) => {
+                let reason = "the hello came from nobody";
+                self.unborn(number, &birth, reason);
+                self.retire(number, reason);
+            }
+        }
+    }
+
+    fn unborn(&mut self, number: Number, birth: &Birth, reason: &str) {
+        if let Some(ember) = self.ember(number) {
+            ember.roots.spend(birth.root.number);
+        }
+        self.refuse(birth.ticket, Failure::new("fork", reason));
+    }
+
+    /// A newborn is what it should be: it becomes a sandbox of its own.
+    fn born(&mut self, ember: Number, birth: &Birth, pid: Pid, process: OwnedFd) {
+        let ticket = birth.ticket;
+        match self.adopt(ember, birth, pid, process) {
+            Ok(number) => {
+                self.place(number);
+                self.prepare_roots(ember);
+            }
+            Err(failure) => {
+                self.refuse(ticket, failure);
+                self.retire(ember, "its newborn cannot be watched");
+            }
+        }
+    }
+
+    fn adopt(
+        &mut self,
+        ember_number: Number,
+        birth: &Birth,
+        pid: Pid,
+        process: OwnedFd,
+    ) -> Result<Number, Failure> {
+        let gone = || Failure::new("fork", "the ember has ended");
+        let number = self.free_number();
+        let id = self.id_of(number);
+        let parent = self.instances.get_mut(&ember_number).ok_or_else(gone)?;
+        let ember = parent.ember.as_mut().ok_or_else(gone)?;
+        let network = parent.network.as_ref().map(OwnedFd::try_clone).transpose();
+        let network = network.at(|| "share the network namespace")?;
+        let address = birth.address.zip(ember.port);
+        let addresses: Vec<SocketAddr> =
+            address.map(|(ip, port)| SocketAddrV4::new(ip, port.number).into()).into_iter().collect();
+        // One that is served by frames needs no connection.
+        let sockets = if addresses.is_empty() {
+            Vec::new()
+        } else {
+            sockets::inside(network.as_ref(), self.home.as_fd(), || {
+                sockets::unconnected(Family::V4, sockets::BATCH)
+            })?
+        };
+        let root = birth.root.number;
+        let clock = process::clock(pid);
+        let meter = Dials { cpu: clock.is_some().then_some(Clock::Nanoseconds), ..Dials::default() };
+        let instance = Instance {
+            id: id.clone(),
+            pid,
+            process: self.watch.add(process, number, Kind::Process).at(|| "watch a newborn")?,
+            control: None,
+            layers: parent.layers,
+            state: State::Running,
+            group: None,
+            network,
+            listens: None,
+            addresses: addresses.clone(),
+            status: None,
+            frozen: false,
+            before: Usage::default(),
+            ember: None,
+            limits: None,
+            parts: 1,
+            newborn: Some(Newborn { ember: ember_number, root, unplaced: true, carried_micros: 0 }),
+        };
+        ember.instances.insert(number);
+        self.instances.insert(number, instance);
+        let event = Event::Started {
+            ticket: birth.ticket,
+            sandbox: number,
+            id,
+            v4: sockets.len(),
+            v6: 0,
+            listener: false,
+            meter,
+        };
+        self.tell(&event, sockets.into_iter().chain(clock).collect());
+        for address in addresses {
+            self.tell(&Event::Listening { sandbox: number, address }, Vec::new());
+        }
+        Ok(number)
+    }
+}
+
+/// The process id of a newborn that is what it should be, or what is wrong with it.
+fn check(ember: &Process, birth: &Birth, newborn: &OwnedFd) -> Result<Pid, String> {
+    let gone = || "the newborn ended as it said hello".to_owned();
+    let pid = process::number_of(newborn).ok_or_else(gone)?;
+    let stat = Stat::of(pid).map_err(|_| gone())?;
+    let rights = Rights::of(pid).map_err(|_| gone())?;
+    let root = Place::root_of(pid).map_err(|_| gone())?;
+    let wrong = [
+        (
+            stat.parent != ember.pid.as_raw_nonzero().get(),
+            "the hello came from somebody who is not its child",
+        ),
+        (stat.threads != 1, "its newborn had more than one thread"),
+        (rights.capabilities != 0, "its newborn had capabilities"),
+        (!rights.no_new_privileges, "its newborn could gain privileges"),
+        (rights.filters < ember.filters, "its newborn had fewer system call filters"),
+        (root != birth.root.place, "its newborn was not in the root that was set for it"),
+    ];
+    if let Some((_, reason)) = wrong.iter().find(|(wrong, _)| *wrong) {
+        return Err((*reason).to_owned());
+    }
+    match process::share_anything(ember.pid, pid) {
+        Ok(false) => {}
+        Ok(true) => {
+            return Err("its newborn shared memory, descriptors or working directory with it".to_owned());
+        }
+        Err(error) => return Err(format!("its newborn cannot be compared with it: {error}")),
+    }
+    // All of that was read by number.
+    if process::number_of(newborn) == Some(pid) { Ok(pid) } else { Err(gone()) }
+}

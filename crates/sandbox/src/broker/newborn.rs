@@ -1,0 +1,162 @@
+//! The life of a forked instance after its hello: from the ember's control groups to its own, and its end. It is not
+//! our child: its own descriptor tells its end, and how it ended the kernel remembers.
+
+use rustix::process::Signal;
+
+use super::ember::Newborn;
+use super::instance::{Instance, State};
+use super::mover::{Move, Moved};
+use super::serve::Broker;
+use crate::handle::{Status, Usage};
+use crate::process;
+use crate::protocol::{Event, Number};
+use crate::spec::Limits;
+
+/// What is left to an instance at least, however much its ember has taken.
+const LEAST_MEMORY: u64 = 16 << 20;
+
+// === impl Broker ===
+
+impl Broker {
+    /// Has a newborn moved into control groups of its own, off the path of its start.
+    pub(super) fn place(&mut self, number: Number) {
+        let Some(instance) = self.instances.get(&number) else { return };
+        let Some(born) = &instance.newborn else { return };
+        let Some(parent) = self.instances.get(&born.ember) else { return };
+        let Some(ember) = &parent.ember else { return };
+        if self.tree.is_err() {
+            return;
+        }
+        let limited = parent.layers.limits;
+        let spent = ember.process.as_ref().map_or(0, |process| process::anonymous_bytes(process.pid));
+        let limits = limited.then(|| remaining(ember.outline.limits, spent));
+        let order = Move {
+            number,
+            pid: instance.pid.as_raw_nonzero().get(),
+            id: instance.id.clone(),
+            from: parent.id.clone(),
+            limits,
+        };
+        self.send_move(&order, number);
+    }
+
+    /// The mover has reported.
+    pub(super) fn placed(&mut self, moved: &Moved) {
+        let Some(group) = self.tree.as_ref().ok().map(|tree| tree.known(&moved.id)) else { return };
+        let Some(instance) = self.instances.get_mut(&moved.number) else {
+            // It has ended meanwhile.
+            group.kill();
+            return self.dying.push(group);
+        };
+        let Some(born) = &mut instance.newborn else { return };
+        if moved.failure.is_some() {
+            // It ends now, or stays where it is.
+            return self.dying.push(group);
+        }
+        born.unplaced = false;
+        born.carried_micros = moved.cpu_micros;
+        let ember = born.ember;
+        if instance.frozen {
+            group.freeze(true);
+        }
+        let (mut meter, files) = group.meter(&Usage::default());
+        meter.offset = i64::try_from(moved.cpu_micros).unwrap_or_default().saturating_neg();
+        instance.group = Some(group);
+        instance.limits = moved.limits;
+        let owner = instance.owner();
+        self.tell(&Event::Meter { sandbox: moved.number, meter }, files);
+        if let Some(owner) = owner {
+            self.share_out(owner);
+        }
+        if let Some(parent) = self.instances.get_mut(&ember) {
+            // It was in the ember's account so far.
+            parent.before.cpu_micros += moved.cpu_micros;
+        }
+    }
+
+    /// A forked instance has ended.
+    pub(super) fn newborn_ended(&mut self, number: Number) {
+        let Some(mut instance) = self.instances.remove(&number) else { return };
+        let Some(born) = instance.newborn.take() else { return };
+        instance.status = Some(process::ending(&instance.process).unwrap_or(Status::Signaled(libc::SIGKILL)));
+        if let Some(group) = instance.group.as_ref() {
+            group.kill();
+        }
+        let mut exit = instance.exit();
+        exit.usage = instance.usage_of(&born);
+        if let Some(owner) = instance.owner() {
+            self.share_out(owner);
+        }
+        self.tell(&Event::Exited { sandbox: number, exit }, Vec::new());
+        self.dying.extend(instance.group);
+        if born.unplaced {
+            for pid in self.strangers(born.ember) {
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+            }
+        }
+        self.leave(born.ember, &born, number);
+    }
+
+    fn leave(&mut self, ember_number: Number, born: &Newborn, number: Number) {
+        let Some(parent) = self.instances.get_mut(&ember_number) else { return };
+        let Some(ember) = &mut parent.ember else { return };
+        ember.instances.remove(&number);
+        ember.roots.spend(born.root);
+        if ember.instances.is_empty() && matches!(parent.state, State::Housing) {
+            return parent.kill();
+        }
+        self.prepare_roots(ember_number);
+    }
+
+    /// The init says that the ember has ended. With instances left the namespaces stay, and only the ember is gone.
+    pub(super) fn ember_ended(&mut self, number: Number) {
+        self.refuse_forks(number, "the ember has ended");
+        let Some(instance) = self.instances.get_mut(&number) else { return };
+        let Some(ember) = &mut instance.ember else { return };
+        ember.process = None;
+        if ember.instances.is_empty() {
+            return instance.kill();
+        }
+        if matches!(instance.state, State::Running) {
+            instance.state = State::Housing;
+            let exit = instance.exit();
+            self.tell(&Event::Exited { sandbox: number, exit }, Vec::new());
+        }
+    }
+
+    /// SIGKILL to a sandbox; of one with living instances only the ember.
+    pub(super) fn kill(&mut self, number: Number) {
+        let strangers = self.strangers(number);
+        let Some(instance) = self.instances.get(&number) else { return };
+        match &instance.ember {
+            Some(ember) if !ember.instances.is_empty() || ember.open.is_some() => {
+                ember.kill();
+                for pid in strangers {
+                    let _ = rustix::process::kill_process(pid, Signal::KILL);
+                }
+            }
+            _ => instance.kill(),
+        }
+    }
+}
+
+// === impl Instance ===
+
+impl Instance {
+    /// What it has used, in the ember's groups and in its own.
+    pub(super) fn usage_of(&self, born: &Newborn) -> Usage {
+        match &self.group {
+            Some(group) => {
+                let usage = group.usage();
+                Usage { cpu_micros: usage.cpu_micros + born.carried_micros, ..usage }
+            }
+            None => Usage { cpu_micros: process::cpu_micros(self.pid), ..Usage::default() },
+        }
+    }
+}
+
+/// What the ember has not taken.
+fn remaining(limits: Limits, spent: u64) -> Limits {
+    let memory_bytes = limits.memory_bytes.saturating_sub(spent).max(LEAST_MEMORY.min(limits.memory_bytes));
+    Limits { memory_bytes, ..limits }
+}
