@@ -105,6 +105,7 @@ fn routes() -> Table {
             code_sha256: String::new(),
             settings: Settings::default(),
             reserved_concurrency: None,
+            snap_start: false,
         })
     };
     let function = |name: &str, urls| Function {

@@ -97,6 +97,7 @@ fn version(
         code_sha256: configuration.code.sha256.clone(),
         settings,
         reserved_concurrency: function.reserved_concurrency,
+        snap_start: false,
     })
 }
 

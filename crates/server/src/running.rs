@@ -77,6 +77,7 @@ impl Running {
         let Parts { options, listeners, name, launched, store, interpreters, shims } = parts;
         let addresses = listeners.addresses()?;
         let broker_pid = launched.broker_pid();
+        let forks = launched.probe().embers.clone();
         let broker_tasks = TaskTracker::new();
         let broker = launched
             .connect(&broker_tasks)
@@ -86,7 +87,7 @@ impl Running {
 
         let runtimes = interpreters.identifiers();
         let worker =
-            roles::worker::start(options, broker.clone(), &store, interpreters, shims, &mut registry);
+            roles::worker::start(options, broker.clone(), forks, &store, interpreters, shims, &mut registry);
         let routes = Table::default();
         let lambda_options = lambda::Options {
             limits: options.limits.clone(),

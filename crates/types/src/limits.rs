@@ -26,6 +26,9 @@ pub struct Limits {
     pub instances: u32,
     /// Instances of all functions that may be starting at once (`--limit-starts`).
     pub starts: u32,
+    /// Seconds an ember, which instances are forked from, may live before a new one takes its place
+    /// (`--limit-ember`).
+    pub ember_seconds: u32,
 }
 
 impl Default for Limits {
@@ -39,6 +42,7 @@ impl Default for Limits {
             init_seconds: 30,
             instances: 100,
             starts: 8,
+            ember_seconds: 3600,
         }
     }
 }

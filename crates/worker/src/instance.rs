@@ -4,7 +4,6 @@
 //! when the last reference is dropped. It never decides about its own life: that is the pool's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::failure::{Failure, Phase};
 use types::function::Version;
+use types::metering::{Start, Tier};
 
 use crate::addresses::Address;
 use crate::answer::Answer;
@@ -20,16 +20,17 @@ use crate::call::{EventCall, Fault, HttpCall};
 use crate::failures;
 use crate::frames::Shim;
 use crate::frames::head::Serves;
+use crate::init::Ready;
 use crate::launcher::Tree;
+use crate::metering::{Books, Origin};
 use crate::output::Output;
 use crate::runtime_api::Api;
+use crate::template::Use;
 use crate::web::Server;
 
 /// How long an instance that has broken off may take to end by itself before it is killed: a crash is
 /// reported with its own status, not with our signal.
 const LAST_BREATH: Duration = Duration::from_millis(500);
-/// A request at least this long may spend the time to ask for the memory it used.
-const WORTH_ASKING: Duration = Duration::from_millis(5);
 
 /// One instance.
 pub(crate) struct Instance {
@@ -38,14 +39,16 @@ pub(crate) struct Instance {
     pub tree: Arc<dyn Tree>,
     pub output: Arc<Output>,
     pub protocol: Protocol,
-    /// How long it took until it was ready.
-    pub init: Duration,
+    /// How it came to be.
+    pub start: Arc<Start>,
+    /// What it costs.
+    pub books: Books,
     /// Ends what serves this instance: set when it is gone.
     pub closed: CancellationToken,
     /// Its address, where it shares the host's network: in use as long as it lives.
     _address: Option<Arc<Address>>,
-    used: AtomicBool,
-    memory_peak: AtomicU64,
+    /// Its mark in the account of the ember that it was forked from, as long as it lives.
+    _lineage: Option<Use>,
 }
 
 /// How an instance is spoken to.
@@ -67,21 +70,30 @@ pub(crate) enum Serving {
 // === impl Instance ===
 
 impl Instance {
-    #[expect(clippy::too_many_arguments, reason = "each is one part of an instance, put together once")]
-    pub fn new(
-        id: String,
-        version: Arc<Version>,
-        tree: Arc<dyn Tree>,
-        output: Arc<Output>,
-        protocol: Protocol,
-        began: Instant,
-        closed: CancellationToken,
-        address: Option<Arc<Address>>,
-    ) -> Self {
-        let _address = address;
-        let init = began.elapsed();
-        let (used, memory_peak) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { id, version, tree, output, protocol, init, closed, _address, used, memory_peak }
+    /// What is ready becomes an instance of `version`.
+    pub fn new(version: &Arc<Version>, ready: Ready, start: Start) -> Self {
+        let Ready { id, tree, output, protocol, address, lineage, closing } = ready;
+        let start = Arc::new(start);
+        let origin = Origin {
+            function: version.name.clone(),
+            version: version.version.clone(),
+            instance: id.clone(),
+            start: Some(Arc::clone(&start)),
+            ready: Instant::now(),
+        };
+        let books = Books::new(Box::new(tree.meter()), origin);
+        Self {
+            id,
+            version: Arc::clone(version),
+            tree,
+            output,
+            protocol,
+            start,
+            books,
+            closed: closing.disarm(),
+            _address: address,
+            _lineage: lineage,
+        }
     }
 
     /// What it takes.
@@ -148,25 +160,14 @@ impl Instance {
         }
     }
 
+    /// From what it was made.
+    pub fn tier(&self) -> Tier {
+        self.start.tier
+    }
+
     /// Kills the tree at once.
     pub fn kill(&self) {
         self.tree.signal(Signal::Kill);
-    }
-
-    /// The time its init took, for the first request only.
-    pub fn first_use(&self) -> Option<Duration> {
-        (!self.used.swap(true, Ordering::Relaxed)).then_some(self.init)
-    }
-
-    /// The most memory it has used, as of now for a request worth it, else as of the last look.
-    pub async fn memory_peak(&self, duration: Duration) -> u64 {
-        let known = self.memory_peak.load(Ordering::Relaxed);
-        if known != 0 && duration < WORTH_ASKING {
-            return known;
-        }
-        let usage = Arc::clone(&self.tree).usage().await;
-        self.memory_peak.fetch_max(usage.memory_peak_bytes.max(usage.memory_bytes), Ordering::Relaxed);
-        self.memory_peak.load(Ordering::Relaxed)
     }
 }
 

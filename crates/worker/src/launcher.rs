@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox::handle::{Channels, Exit, Handle, Sandbox, Signal, StartError, Usage};
+use sandbox::handle::{Channels, Exit, Handle, Sandbox, Sharing, Signal, StartError, Usage};
 use sandbox::meter::Meter;
 use sandbox::spec::Spec;
 use tokio::net::{TcpListener, TcpStream};
@@ -30,6 +30,12 @@ pub(crate) trait Tree: Send + Sync {
     fn signal(&self, signal: Signal);
     fn freeze(&self);
     fn thaw(&self);
+    fn sharing(self: Arc<Self>) -> Boxed<Sharing>;
+    fn fork(
+        self: Arc<Self>,
+        channels: Channels,
+        environment: Vec<(String, String)>,
+    ) -> Boxed<Result<Arc<dyn Tree>, StartError>>;
     fn meter(&self) -> Meter;
     fn usage(self: Arc<Self>) -> Boxed<Usage>;
     fn stop(self: Arc<Self>, grace: Duration) -> Boxed<Exit>;
@@ -81,6 +87,22 @@ impl Tree for Sandbox {
 
     fn thaw(&self) {
         Self::thaw(self);
+    }
+
+    fn sharing(self: Arc<Self>) -> Boxed<Sharing> {
+        Box::pin(async move { Self::sharing(&self).await })
+    }
+
+    fn fork(
+        self: Arc<Self>,
+        channels: Channels,
+        environment: Vec<(String, String)>,
+    ) -> Boxed<Result<Arc<dyn Tree>, StartError>> {
+        Box::pin(async move {
+            let newborn = Self::fork(&self, channels, environment).await?;
+            let tree: Arc<dyn Tree> = Arc::new(newborn);
+            Ok(tree)
+        })
     }
 
     fn meter(&self) -> Meter {

@@ -8,23 +8,30 @@
 
 mod addresses;
 mod answer;
+mod begun;
 mod call;
 mod collect;
 mod compose;
 mod failures;
 mod frames;
 mod http_event;
+mod init;
 mod instance;
 mod invocation;
+mod json;
 mod launcher;
+mod metering;
 mod metrics;
 mod output;
+mod phases;
 mod pool;
 mod runtime_api;
 pub mod runtimes;
 pub mod shim;
 mod start;
 pub mod status;
+mod template;
+pub mod trace;
 mod web;
 mod worker;
 

@@ -1,180 +1,100 @@
-//! From a version to an instance that is ready: compose, make the sandbox, wait for the init.
+//! From a version to an instance that is ready, by the shortest way there is: forked from the version's ember,
+//! else by its own init.
 //!
-//! Bounded by the server's init limit. Whatever goes wrong, nothing of the instance is left when the error
-//! is returned, and the error says whose doing it was.
+//! A start that finds an ember being made waits for it, so that a burst of starts runs one init. It may be
+//! dropped at any point: what it has of an instance ends with it, and the ember is not harmed. The label it
+//! gives is what the start cost: one that waited for the init is `bare`, whoever ran it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use sandbox::handle::{Channels, Signal};
-use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use types::failure::{Failure, Phase};
 use types::function::Version;
+use types::metering::Tier;
 
-use crate::addresses::Address;
-use crate::call::Fault;
-use crate::compose::{self, Composition, Identity, Isolation};
-use crate::failures;
-use crate::frames::{Connection, Shim, shim};
-use crate::instance::{Instance, Protocol, last_breath};
-use crate::launcher::Tree;
-use crate::output::Output;
+use crate::compose::Purpose;
+use crate::init;
+use crate::instance::Instance;
+use crate::phases::Clock;
 use crate::pool::Node;
-use crate::runtime_api::Api;
-use crate::web::Server;
+use crate::template::{Ember, Found, Outcome};
 
-/// Why there is no instance.
-#[derive(Debug)]
-pub(crate) enum StartError {
-    /// The function's doing.
-    Function(Box<Failure>),
-    /// The platform's.
-    Platform(String),
-}
+pub(crate) use crate::init::StartError;
 
-/// Everything of an instance before its protocol is known to work.
-struct Parts {
-    identity: Identity,
-    composition: Composition,
-    address: Option<Arc<Address>>,
-    output: Arc<Output>,
-    frames: Option<Connection>,
-    tree: Arc<dyn Tree>,
-    closed: CancellationToken,
-    /// Ends what serves the instance, unless it becomes one.
-    closing: DropGuard,
-    began: Instant,
+/// Embers that may turn out dead before the start does without.
+const ATTEMPTS: u32 = 2;
+
+/// What an ember has come to for one start.
+enum Way {
+    /// It is to be forked.
+    Fork { ember: Arc<Ember>, tier: Tier, why: String },
+    /// This start's instance is here already.
+    There(Instance),
+    /// There is none to be had, and why.
+    Bare(String),
+    /// It was taken away meanwhile: look again.
+    Again,
 }
 
 /// Starts an instance of `version` and waits until it is ready.
-pub(crate) async fn start(node: &Node, version: &Arc<Version>) -> Result<Instance, StartError> {
-    let began = Instant::now();
-    let mut parts = launch(node, version, began).await?;
-    let limit = Duration::from_secs(node.limits.init_seconds.into());
-    let ready = tokio::time::timeout(limit, ready(node, &mut parts)).await;
-    let listens = parts.composition.protocol == compose::Protocol::Own;
-    let failure = match ready {
-        Ok(Ok(protocol)) => {
-            let Parts { identity, tree, output, began, closing, address, .. } = parts;
-            let closed = closing.disarm();
-            let version = Arc::clone(version);
-            return Ok(Instance::new(identity.id, version, tree, output, protocol, began, closed, address));
+pub(crate) async fn start(node: &Arc<Node>, version: &Arc<Version>) -> Result<Instance, StartError> {
+    let mut clock = Clock::begin();
+    let mut why = "its embers ended as soon as they were made".to_owned();
+    for _ in 0..ATTEMPTS {
+        match look(node, version, &mut clock).await? {
+            Way::There(instance) => return Ok(instance),
+            Way::Fork { ember, tier, why: reason } => match ember.fork(node, version, &mut clock).await {
+                Ok(newborn) => return Ok(Instance::new(version, newborn, clock.start(tier, reason))),
+                Err(error) => {
+                    tracing::warn!(function = version.name, %error, "an ember could not be forked");
+                    why = format!("its ember could not be forked: {error}");
+                    node.templates.broken(&ember, &error.to_string());
+                    clock.mark("failed fork");
+                }
+            },
+            Way::Bare(reason) => {
+                why = reason;
+                break;
+            }
+            Way::Again => {}
         }
-        Ok(Err(fault)) => explain(fault, &parts, version, listens).await,
-        Err(_) => {
-            parts.tree.signal(Signal::Kill);
-            Arc::clone(&parts.tree).exited().await;
-            failures::init_timed_out(limit, listens)
-        }
-    };
-    Err(StartError::Function(Box::new(abandon(parts, failure))))
+    }
+    let ready = init::run(node, version, Purpose::Instance, &mut clock).await?;
+    node.templates.spent(&version.name, Tier::Bare, clock.elapsed());
+    Ok(Instance::new(version, ready, clock.start(Tier::Bare, why)))
 }
 
-async fn launch(node: &Node, version: &Arc<Version>, began: Instant) -> Result<Parts, StartError> {
-    let mut identity = Identity::new(version, jiff::Timestamp::now());
-    let address = (node.composer.isolation == Isolation::Process).then(|| Arc::new(node.addresses.take()));
-    if let Some(address) = &address {
-        identity.address = Some(address.ip);
-        identity.port = Some(address.free_port().map_err(|error| StartError::Platform(error.to_string()))?);
-    }
-    let composition = node.composer.compose(version, &identity).map_err(|error| {
-        let failure = failures::no_entry(error.message, &error.suggestion);
-        StartError::Function(Box::new(failure))
-    })?;
-    let platform = |error: std::io::Error| StartError::Platform(error.to_string());
-    let sink = Arc::clone(&node.logs);
-    let (output, writer) = Output::pair(sink, &version.name, &identity.stream).map_err(platform)?;
-    let (frames, theirs) = if composition.frames {
-        let (ours, theirs) = Connection::pair().map_err(platform)?;
-        (Some(ours), Some(theirs))
-    } else {
-        (None, None)
+/// Finds the version's ember, or waits for the one that is being made.
+async fn look(node: &Arc<Node>, version: &Arc<Version>, clock: &mut Clock) -> Result<Way, StartError> {
+    let (mut making, why) = match node.templates.find(node, version) {
+        Found::Alive(ember) => {
+            let why = "no instance was free".to_owned();
+            return Ok(Way::Fork { ember, tier: Tier::Ember, why });
+        }
+        Found::None(why) => return Ok(Way::Bare(why)),
+        Found::Making(making, why) => (making, why),
     };
-    let channels = Channels { output: writer, frames: theirs };
-    let closed = CancellationToken::new();
-    node.tracker.spawn({
-        let (output, closed) = (Arc::clone(&output), closed.clone());
-        async move {
-            tokio::select! {
-                () = output.run() => {}
-                () = closed.cancelled() => output.finish(),
+    let outcome = match making.wait_for(Option::is_some).await {
+        Ok(outcome) => outcome.clone(),
+        Err(_) => return Err(StartError::Platform("the task that made the ember ended".to_owned())),
+    };
+    // The last one to let go of the outcome ends what nobody has taken.
+    drop(making);
+    Ok(match outcome {
+        Some(Outcome::Alive(ember)) => {
+            clock.follow(ember.clock());
+            Way::Fork { ember, tier: Tier::Bare, why }
+        }
+        Some(Outcome::Refused { only, clock: made, why }) => {
+            clock.follow(&made);
+            match only.take() {
+                Some(ready) => {
+                    // What is left of the wait belongs to its last phase.
+                    clock.mark("sharing");
+                    Way::There(Instance::new(version, ready, clock.start(Tier::Bare, why)))
+                }
+                None => Way::Bare(why),
             }
         }
-    });
-    let closing = closed.clone().drop_guard();
-    if let Some(note) = &composition.note {
-        output.note(note.clone());
-    }
-    let started = node.launcher.start(composition.spec.clone(), channels).await;
-    let tree = started.map_err(|error| StartError::Platform(error.to_string()))?;
-    Ok(Parts { identity, composition, address, output, frames, tree, closed, closing, began })
-}
-
-/// Waits for the init, in the way of the instance's protocol.
-async fn ready(node: &Node, parts: &mut Parts) -> Result<Protocol, Fault> {
-    let tree = Arc::clone(&parts.tree);
-    match parts.composition.protocol {
-        compose::Protocol::Frames => {
-            let connection = parts.frames.take().ok_or(Fault::Broken)?;
-            Ok(Protocol::Frames(Shim::init(connection).await?))
-        }
-        compose::Protocol::Own => {
-            let address = listening(parts).await?;
-            Ok(Protocol::Own(Server::new(tree, address, node.tracker.clone())))
-        }
-        compose::Protocol::RuntimeApi => {
-            let listener = tree.take_listener().ok_or(Fault::Broken)?;
-            let held = parts.address.clone();
-            let api = Api::serve(listener, node.limits.payload, &node.tracker, parts.closed.clone(), held);
-            tokio::select! {
-                ready = api.ready() => ready?,
-                _ = tree.exited() => return Err(Fault::Broken),
-            }
-            Ok(Protocol::RuntimeApi(api))
-        }
-    }
-}
-
-/// The address an own server listens on: told by the kernel, or by the shim that started it.
-async fn listening(parts: &mut Parts) -> Result<SocketAddr, Fault> {
-    let tree = Arc::clone(&parts.tree);
-    let wanted = Some(parts.composition.port);
-    let Some(connection) = &mut parts.frames else {
-        return tree.listening(wanted).await.ok_or(Fault::Broken);
-    };
-    tokio::select! {
-        biased;
-        told = shim::listening(connection) => told,
-        Some(address) = Arc::clone(&tree).listening(wanted) => Ok(address),
-        _ = tree.exited() => Err(Fault::Broken),
-    }
-}
-
-async fn explain(fault: Fault, parts: &Parts, version: &Version, listens: bool) -> Failure {
-    let exit = last_breath(&parts.tree).await;
-    match fault {
-        Fault::Raised(raised) => failures::raised(Phase::Init, raised),
-        Fault::Malformed(what) => failures::malformed(Phase::Init, &what),
-        Fault::Known(failure) => *failure,
-        Fault::NotSent | Fault::Broken if listens => failures::ended_before_listening(&exit, version),
-        Fault::NotSent | Fault::Broken => failures::ended(Phase::Init, &exit, version),
-    }
-}
-
-/// Completes the failure of a start whose tree is gone, and says so in the log.
-fn abandon(parts: Parts, mut failure: Failure) -> Failure {
-    let Parts { output, began, closing: _closing, .. } = parts;
-    output.finish();
-    failure.log_lines = output.recent();
-    let duration = began.elapsed().as_secs_f64() * 1000.0;
-    let status =
-        if matches!(failure.cause, types::failure::Cause::TimedOut { .. }) { "timeout" } else { "error" };
-    output.note(format!("{}: {}", failure.error_type, failure.message));
-    output.note(format!(
-        "INIT_REPORT Init Duration: {duration:.2} ms\tPhase: init\tStatus: {status}\tError Type: {}",
-        failure.error_type
-    ));
-    failure
+        Some(Outcome::Failed(error)) => return Err(error),
+        Some(Outcome::Retired) | None => Way::Again,
+    })
 }

@@ -32,6 +32,9 @@ pub struct Function {
     pub instances: Vec<Instance>,
     /// Versions whose init keeps failing.
     pub backing_off: Vec<BackingOff>,
+    /// What its versions' instances are forked from, or why they are not.
+    #[serde(default)]
+    pub templates: Vec<Template>,
     /// The last thing that went wrong.
     pub last_failure: Option<Failure>,
 }
@@ -69,6 +72,43 @@ pub enum State {
     Busy,
     /// It is on its way out.
     Retiring,
+}
+
+/// Whether a version has an ember: a process that has run its init and that instances are forked from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// The version.
+    pub version: String,
+    /// Where its ember is in its life.
+    pub state: TemplateState,
+    /// Milliseconds since it has been that.
+    pub since_ms: u64,
+    /// Why there is none, a sentence each.
+    pub reasons: Vec<String>,
+    /// The sandbox's name, as in the cgroup's; empty where there is none.
+    pub sandbox: String,
+    /// Instances that were forked from it and live.
+    pub instances: u32,
+    /// Instances that were ever forked from it.
+    pub forks: u64,
+    /// Bytes it uses, as of the last look.
+    pub memory_bytes: u64,
+    /// Milliseconds since its last instance ended, where none lives.
+    pub idle_ms: Option<u64>,
+}
+
+/// Where an ember is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TemplateState {
+    /// Its init runs.
+    Making,
+    /// It can be forked.
+    Alive,
+    /// Its version does without.
+    Refused,
+    /// There was one.
+    Gone,
 }
 
 /// A version whose init keeps failing.

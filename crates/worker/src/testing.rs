@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sandbox::handle::{Channels, Exit, Signal, StartError, Status, Usage};
+use sandbox::handle::{Channels, Exit, Sharing, Signal, StartError, Status, Usage};
 use sandbox::meter::Meter;
 use sandbox::spec::Spec;
 use tempfile::TempDir;
@@ -30,6 +30,10 @@ use crate::launcher::{Launcher, Tree};
 use crate::runtimes::Runtimes;
 use crate::shim;
 use crate::worker::Worker;
+
+mod forks;
+
+pub(crate) use forks::Forks;
 
 /// Keeps lines.
 #[derive(Default)]
@@ -63,12 +67,29 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let runtimes = Runtimes::find_in(&[PathBuf::from("/usr/bin")]);
         let shim = shim::install(directory.path(), &Runtimes::default()).unwrap();
-        let composer = Composer { isolation: Isolation::Process, runtimes, shim };
+        let forks = Err("plain processes are not forked".to_owned());
+        let composer = Composer { isolation: Isolation::Process, runtimes, shim, forks };
         let lines = Arc::new(Kept::default());
         let launcher = Processes::default();
         let failures = Arc::clone(&launcher.failures);
         let worker = Worker::with(composer, Box::new(launcher), lines.clone(), limits);
         Self { worker, lines, failures, directory }
+    }
+
+    /// Of process trees that are tasks and can be forked, whatever the function's code.
+    pub fn of_forks(limits: Limits) -> (Self, Forks) {
+        let directory = tempfile::tempdir().unwrap();
+        let composer = Self::composer_of_forks();
+        let (lines, forks) = (Arc::new(Kept::default()), Forks::default());
+        let worker = Worker::with(composer, Box::new(forks.clone()), lines.clone(), limits);
+        (Self { worker, lines, failures: Arc::default(), directory }, forks)
+    }
+
+    /// Composes for them.
+    pub fn composer_of_forks() -> Composer {
+        let runtimes = Runtimes::find_in(&[PathBuf::from("/usr/bin")]);
+        let shim = shim::Installed { directory: "/nowhere".into() };
+        Composer { isolation: Isolation::Namespaces, runtimes, shim, forks: Ok(()) }
     }
 
     /// A function whose code is these files; a file that begins with `#!` is executable.
@@ -197,6 +218,20 @@ impl Tree for Process {
 
     fn thaw(&self) {}
 
+    fn sharing(self: Arc<Self>) -> Boxed<Sharing> {
+        let vetoes = vec!["plain processes are not forked".to_owned()];
+        Box::pin(std::future::ready(Sharing { vetoes, ..Sharing::default() }))
+    }
+
+    fn fork(
+        self: Arc<Self>,
+        _channels: Channels,
+        _environment: Vec<(String, String)>,
+    ) -> Boxed<Result<Arc<dyn Tree>, StartError>> {
+        let (step, reason) = ("fork".to_owned(), "plain processes are not forked".to_owned());
+        Box::pin(std::future::ready(Err(StartError::Step { step, reason })))
+    }
+
     fn meter(&self) -> Meter {
         Meter::default()
     }
@@ -240,5 +275,6 @@ pub(crate) fn version(name: &str) -> Version {
         code_sha256: String::new(),
         settings: Settings::default(),
         reserved_concurrency: None,
+        snap_start: false,
     }
 }

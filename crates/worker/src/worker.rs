@@ -23,17 +23,21 @@ use types::request_id::RequestId;
 use types::routing::Snapshot;
 
 use crate::answer::Answer;
+use crate::begun::{self, Begun};
 use crate::call::{HttpCall, epoch_ms};
 use crate::collect::{Incomplete, collect};
-use crate::compose::{Composer, Identity, Isolation};
+use crate::compose::{Composer, Identity, Isolation, Purpose};
 use crate::instance::Serving;
 use crate::invocation::{self, NotSent};
 use crate::launcher::Launcher;
+use crate::metering::{Arrival, Origin, Record};
 use crate::metrics::Metrics;
 use crate::pool::{Lease, Node, Parts, Refused};
 use crate::runtimes::Runtimes;
 use crate::shim;
 use crate::status::Status;
+use crate::trace::Trace;
+use crate::template;
 
 /// Instances that may turn out gone before a request is given up.
 const ATTEMPTS: u32 = 3;
@@ -48,6 +52,8 @@ pub struct Options {
     pub runtimes: Runtimes,
     /// The shims, from [`crate::shim::install`].
     pub shim: shim::Installed,
+    /// Whether this host can fork instances, else why not: `sandbox::Probe::embers`.
+    pub forks: Result<(), String>,
     /// Whoever makes sandboxes.
     pub sandbox: sandbox::handle::Handle,
     /// Where functions' lines go.
@@ -78,8 +84,8 @@ impl Worker {
     /// A worker without any instance. Call it inside the runtime.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let Options { limits, isolation, runtimes, shim, sandbox, logs } = options;
-        let composer = Composer { isolation, runtimes, shim };
+        let Options { limits, isolation, runtimes, shim, forks, sandbox, logs } = options;
+        let composer = Composer { isolation, runtimes, shim, forks };
         Self::with(composer, Box::new(sandbox), logs, limits)
     }
 
@@ -115,6 +121,8 @@ impl Worker {
         }
         let previous = std::mem::replace(&mut *self.current.lock(), current.clone());
         for (name, revision) in previous.difference(&current) {
+            let key = template::Key { function: name.clone(), revision: revision.clone() };
+            self.node.templates.retire(&key, template::Retirement::Replaced);
             if let Some(function) = self.node.known(name) {
                 function.replaced(revision.clone());
             }
@@ -146,7 +154,10 @@ impl Worker {
     /// # Errors
     /// [`ComposeError`] when nothing of the version can be started here.
     pub fn isolation(&self, version: &Version) -> Result<Spec, ComposeError> {
-        let composed = self.node.composer.compose(version, &Identity::example(version));
+        let composer = &self.node.composer;
+        let purpose =
+            if composer.embers(version).is_ok() { Purpose::Ember } else { Purpose::Instance };
+        let composed = composer.compose(version, &Identity::example(version), purpose);
         composed
             .map(|composition| composition.spec)
             .map_err(|error| ComposeError { message: error.message, suggestion: error.suggestion })
@@ -172,6 +183,7 @@ impl Worker {
             let deleted = !snapshot.functions.contains_key(function.name());
             function.set_deleted(deleted);
             if deleted {
+                self.node.templates.forget(function.name());
                 for revision in function.revisions() {
                     function.replaced(revision);
                 }
@@ -182,6 +194,22 @@ impl Worker {
         }
     }
 
+    /// Keeps what there is to say of a request that got no instance.
+    fn turned_away(
+        &self,
+        version: &Version,
+        request_id: RequestId,
+        arrival: Arrival,
+        refused: &Refused,
+        bytes_in: u64,
+    ) {
+        let (function, version) = (version.name.clone(), version.version.clone());
+        let ready = arrival.at;
+        let origin = Origin { function, version, instance: String::new(), start: None, ready };
+        let record = Record::refused(request_id, origin, arrival, refused.reason(), bytes_in);
+        self.node.requests.push(record);
+    }
+
     async fn lease(&self, version: Arc<Version>) -> Result<Lease, Refused> {
         if self.node.draining.is_cancelled() {
             return Err(Refused::Refusal(Refusal::Draining));
@@ -189,20 +217,28 @@ impl Worker {
         self.node.function(&version).acquire(version).await
     }
 
+    /// What is known of a request, if it is among the last that are kept.
+    #[must_use]
+    pub fn trace(&self, request_id: RequestId) -> Option<Trace> {
+        self.node.requests.find(request_id).map(|record| record.trace())
+    }
+
     async fn run_invoke(self, version: Arc<Version>, event: Event) -> Result<Outcome, Refusal> {
+        let arrival = Arrival::now();
         let (size, limit) = (event.payload.len() as u64, self.node.limits.payload);
         if size > limit {
             return Err(Refusal::TooLarge { size, limit });
         }
         let request_id = event.request_id;
-        let lease = match self.lease(version).await {
+        let lease = match self.lease(Arc::clone(&version)).await {
             Ok(lease) => lease,
-            Err(refused) => return failed_start(refused, request_id),
+            Err(refused) => {
+                self.turned_away(&version, request_id, arrival, &refused, size);
+                return failed_start(refused, request_id);
+            }
         };
-        let (reply, answer) = oneshot::channel();
         // What has begun is finished, whether or not the caller stays.
-        self.node.tracker.spawn(async move { drop(reply.send(run_event(lease, event, limit).await)) });
-        answer.await.unwrap_or_else(|_| Err(Refusal::Platform("the request's task ended".to_owned())))
+        Begun::new(&self.node.tracker, run_event(lease, event, arrival, limit)).await
     }
 
     async fn run_serve(
@@ -213,18 +249,23 @@ impl Worker {
         if is_upgrade(&request) {
             return Ok(not_implemented());
         }
+        let arrival = Arrival::now();
         let request_id = request.extensions().get::<RequestId>().copied().unwrap_or_default();
         let limit = self.node.limits.payload;
         let (parts, body) = request.into_parts();
         // A slow upload holds no instance: the body is here before one is asked for.
         let body = read(body, limit).await?;
-        let lease = self.lease(Arc::clone(&version)).await.map_err(unserved)?;
+        let arrival = arrival.received();
+        let lease = self.lease(Arc::clone(&version)).await.map_err(|refused| {
+            self.turned_away(&version, request_id, arrival, &refused, body.len() as u64);
+            unserved(refused)
+        })?;
         let (head, answer) = oneshot::channel();
         let deadline_ms = epoch_ms(version.timeout);
         let call = HttpCall { request_id, deadline_ms, parts, body };
         let answering = Answer::new(head, &call.parts.method);
-        self.node.tracker.spawn(run_http(lease, call, limit, answering));
-        answer.await.unwrap_or_else(|_| {
+        let begun = Begun::new(&self.node.tracker, run_http(lease, call, arrival, limit, answering));
+        begun::answered(begun, answer).await.unwrap_or_else(|| {
             Err(Unserved::Refused(Refusal::Platform("the request's task ended".to_owned())))
         })
     }
@@ -244,10 +285,20 @@ impl Dispatch for Worker {
     }
 }
 
-async fn run_event(mut lease: Lease, event: Event, limit: u64) -> Result<Outcome, Refusal> {
+async fn run_event(
+    mut lease: Lease,
+    event: Event,
+    arrival: Arrival,
+    limit: u64,
+) -> Result<Outcome, Refusal> {
+    let requests = Arc::clone(&lease.function().node().requests);
     for _ in 0..ATTEMPTS {
-        match invocation::event(&mut lease, &event, limit).await {
-            Ok(outcome) => return Ok(outcome),
+        match invocation::event(&mut lease, &event, arrival, limit).await {
+            Ok((outcome, pending)) => {
+                drop(lease);
+                pending.keep(&requests);
+                return Ok(outcome);
+            }
             Err(NotSent) => match lease.again().await {
                 Ok(next) => lease = next,
                 Err(refused) => return failed_start(refused, event.request_id),
@@ -257,26 +308,26 @@ async fn run_event(mut lease: Lease, event: Event, limit: u64) -> Result<Outcome
     Err(gave_up())
 }
 
-async fn run_http(mut lease: Lease, call: HttpCall, limit: u64, mut answer: Answer) {
+async fn run_http(mut lease: Lease, call: HttpCall, arrival: Arrival, limit: u64, mut answer: Answer) {
+    let requests = Arc::clone(&lease.function().node().requests);
     for _ in 0..ATTEMPTS {
         match lease.instance().serving() {
             Serving::Handler => {
-                if let Ok(response) = invocation::http_handler(&mut lease, &call, limit).await {
+                let answered = invocation::http_handler(&mut lease, &call, arrival, limit).await;
+                if let Ok((response, pending)) = answered {
                     // Released before the client hears: its next request finds the instance free.
                     drop(lease);
+                    pending.keep(&requests);
                     return answer.whole(response);
                 }
             }
-            Serving::Web => {
-                let HttpCall { parts, body, request_id, .. } = &call;
-                match invocation::http_application(&mut lease, parts, body, *request_id, answer).await {
-                    Ok(finish) => {
-                        drop(lease);
-                        return finish.finish();
-                    }
-                    Err((NotSent, unused)) => answer = unused,
+            Serving::Web => match invocation::http_application(&mut lease, &call, arrival, answer).await {
+                Ok(finish) => {
+                    drop(lease);
+                    return finish.finish(&requests);
                 }
-            }
+                Err((NotSent, unused)) => answer = unused,
+            },
         }
         match lease.again().await {
             Ok(next) => lease = next,
@@ -298,6 +349,7 @@ fn failed_start(refused: Refused, request_id: RequestId) -> Result<Outcome, Refu
             payload: failure.payload(request_id),
             log_tail: failure.log_lines.join("\n").into(),
             failure: Some(*failure),
+            summary: None,
         }),
     }
 }

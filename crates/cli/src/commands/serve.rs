@@ -75,6 +75,9 @@ struct LimitArguments {
     /// Instances of all functions that may be starting at once
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().starts)]
     limit_starts: u32,
+    /// Seconds a process that instances are forked from may live before a new one takes its place
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().ember_seconds)]
+    limit_ember: u32,
 }
 
 /// Runs the command; returns when the server has ended.
@@ -116,6 +119,7 @@ impl LimitArguments {
             init_seconds: self.limit_init,
             instances: self.limit_instances,
             starts: self.limit_starts,
+            ember_seconds: self.limit_ember,
         }
     }
 }

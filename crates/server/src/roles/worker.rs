@@ -15,6 +15,7 @@ use crate::options::{self, Options};
 pub(crate) fn start(
     options: &Options,
     sandbox: Handle,
+    forks: Result<(), String>,
     store: &Store,
     runtimes: Runtimes,
     shim: Installed,
@@ -28,6 +29,7 @@ pub(crate) fn start(
         },
         runtimes,
         shim,
+        forks,
         sandbox,
         logs: Arc::new(store.logs()),
     });

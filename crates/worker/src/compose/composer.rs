@@ -1,11 +1,13 @@
 //! Puts a spec together from what its siblings decide, and names the instance it is for.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
 use sandbox::spec::{Layers, Limits, Listen, Process, Spec};
 use types::function::Version;
 use types::limits::MIB;
+use types::settings::Init;
 
 use super::program::Protocol;
 use super::{environment, program, root};
@@ -14,6 +16,8 @@ use crate::shim;
 
 /// Memory that goes with one whole CPU, as on Lambda.
 const MIB_PER_CPU: u32 = 1769;
+/// Weight on a busy machine that goes with one whole CPU: high, as many instances share one.
+const WEIGHT_PER_CPU: u32 = 1000;
 const PIDS: u32 = 1024;
 const OPEN_FILES: u32 = 4096;
 /// The port of the Runtime API inside, as on Lambda.
@@ -36,6 +40,17 @@ pub(crate) struct Composer {
     pub isolation: Isolation,
     pub runtimes: Runtimes,
     pub shim: shim::Installed,
+    /// Whether this host can fork instances, else why not.
+    pub forks: Result<(), String>,
+}
+
+/// What a process is to become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An instance.
+    Instance,
+    /// What instances are forked from.
+    Ember,
 }
 
 /// What is particular to one instance.
@@ -84,11 +99,28 @@ pub(crate) struct Error {
 // === impl Composer ===
 
 impl Composer {
-    /// Everything the broker needs for one instance of `version`.
+    /// Whether instances of `version` may be forked from an ember, as far as that is known before its init.
+    ///
+    /// # Errors
+    /// Why not, as a sentence for people.
+    pub fn embers(&self, version: &Version) -> Result<(), String> {
+        if version.settings.init == Init::PerInstance {
+            return Err("lambent:init is per-instance".to_owned());
+        }
+        program::can_fork(version).map_err(str::to_owned)?;
+        self.forks.clone()
+    }
+
+    /// Everything the broker needs for one process of `version`.
     ///
     /// # Errors
     /// [`Error`] when the handler names nothing that can be started here.
-    pub fn compose(&self, version: &Version, identity: &Identity) -> Result<Composition, Error> {
+    pub fn compose(
+        &self,
+        version: &Version,
+        identity: &Identity,
+        purpose: Purpose,
+    ) -> Result<Composition, Error> {
         let layout = self.layout(version);
         let entry = program::entry(version, &self.runtimes, &layout, self.isolation)?;
         let port = environment::port(version, identity);
@@ -101,6 +133,7 @@ impl Composer {
             layout: &layout,
             port,
             runtime_api,
+            purpose,
         });
         let isolated = self.isolation == Isolation::Namespaces;
         let spec = Spec {
@@ -111,7 +144,8 @@ impl Composer {
             limits: limits(version),
             listen: if entry.protocol == Protocol::Own { Listen::Notify } else { Listen::Ordinary },
             server_listener: (entry.protocol == Protocol::RuntimeApi).then_some(runtime_api),
-            ember: false,
+            ember: purpose == Purpose::Ember,
+            standby: false,
             layers: if isolated { Layers::ALL } else { Layers::PROCESS },
         };
         Ok(Composition { spec, protocol: entry.protocol, frames: entry.frames, port, note: entry.note })
@@ -145,12 +179,20 @@ impl Identity {
     }
 }
 
+/// The number of a function for whom its instances share CPU time; never that of nobody.
+fn owner(version: &Version) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    version.name.hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
 fn limits(version: &Version) -> Limits {
     let memory = version.memory_mib;
     Limits {
         memory_bytes: u64::from(memory) * MIB,
         cpu_millis: memory.div_ceil(MIB_PER_CPU).max(1).saturating_mul(1000),
-        cpu_weight: (memory.saturating_mul(100) / MIB_PER_CPU).clamp(1, 10_000),
+        cpu_weight: (memory.saturating_mul(WEIGHT_PER_CPU) / MIB_PER_CPU).clamp(1, 10_000),
+        cpu_owner: owner(version),
         pids: PIDS,
         open_files: OPEN_FILES,
     }

@@ -7,10 +7,14 @@ use types::arn::DEFAULT_REGION;
 use types::function::Version;
 
 use super::program::{Entry, Language, Protocol};
-use super::{DEFAULT_PORT, Identity, Layout};
+use super::{DEFAULT_PORT, Identity, Layout, Purpose};
 
 /// The descriptor of the native frames, as `sandbox` hands it down.
 const FRAMES_DESCRIPTOR: &str = "3";
+/// The descriptor of an ember's control socket, as `sandbox` hands it down.
+const EMBER_DESCRIPTOR: &str = "4";
+/// Memory from which on a program has two processors.
+const TWO_PROCESSORS_MIB: u32 = 2 * 1769;
 
 /// Everything an environment is made from.
 pub(super) struct Inputs<'a> {
@@ -20,6 +24,7 @@ pub(super) struct Inputs<'a> {
     pub layout: &'a Layout<'a>,
     pub port: u16,
     pub runtime_api: SocketAddrV4,
+    pub purpose: Purpose,
 }
 
 /// The port an own server is asked to listen on: the user's, else the instance's, else the default.
@@ -56,7 +61,7 @@ fn lambda(inputs: &Inputs<'_>) -> Vec<(&'static str, String)> {
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", version.memory_mib.to_string()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", version.name)),
         ("AWS_LAMBDA_LOG_STREAM_NAME", inputs.identity.stream.clone()),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", initialization(version).to_owned()),
         ("AWS_REGION", DEFAULT_REGION.to_owned()),
         ("AWS_DEFAULT_REGION", DEFAULT_REGION.to_owned()),
         ("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", version.runtime)),
@@ -71,10 +76,15 @@ fn lambda(inputs: &Inputs<'_>) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// How the version's init is said to come about.
+fn initialization(version: &Version) -> &'static str {
+    if version.snap_start { "snap-start" } else { "on-demand" }
+}
+
 fn language(inputs: &Inputs<'_>) -> Vec<(&'static str, String)> {
     let task = inputs.layout.task.display();
     let own = inputs.entry.protocol == Protocol::Own;
-    match inputs.entry.language {
+    let mut variables = match inputs.entry.language {
         // The code lies there read-only, so there is no use in trying to write byte code.
         Language::Python { .. } if own => vec![
             ("PYTHONPATH", task.to_string()),
@@ -87,13 +97,24 @@ fn language(inputs: &Inputs<'_>) -> Vec<(&'static str, String)> {
             vec![("NODE_PATH", format!("{places}:{task}/node_modules"))]
         }
         Language::Other => Vec::new(),
+    };
+    let python = matches!(inputs.entry.language, Language::Python { .. });
+    if python && inputs.version.memory_mib < TWO_PROCESSORS_MIB {
+        // Libraries for arithmetic start a thread for each of the host's processors, of which there is one here;
+        // and a process that has threads is never forked.
+        let names = ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"];
+        variables.extend(names.map(|name| (name, "1".to_owned())));
     }
+    variables
 }
 
 fn protocol(inputs: &Inputs<'_>) -> Vec<(&'static str, String)> {
     let mut environment = Vec::new();
     if inputs.entry.frames {
         environment.push(("LAMBENT_FRAMES_FD", FRAMES_DESCRIPTOR.to_owned()));
+    }
+    if inputs.purpose == Purpose::Ember {
+        environment.push(("LAMBENT_EMBER_FD", EMBER_DESCRIPTOR.to_owned()));
     }
     match inputs.entry.protocol {
         Protocol::Own => environment.push(("PORT", inputs.port.to_string())),

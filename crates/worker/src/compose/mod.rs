@@ -10,7 +10,7 @@ mod program;
 mod root;
 
 pub use composer::Isolation;
-pub(crate) use composer::{Composer, Composition, Identity};
+pub(crate) use composer::{Composer, Composition, Identity, Purpose};
 pub(crate) use program::Protocol;
 
 use composer::{DEFAULT_PORT, Error, Layout};

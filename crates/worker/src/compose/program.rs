@@ -68,6 +68,19 @@ pub(super) fn entry(
     }
 }
 
+/// Whether a program of this kind can be forked once its init has run.
+///
+/// # Errors
+/// Why not.
+pub(super) fn can_fork(version: &Version) -> Result<(), &'static str> {
+    match version.runtime {
+        Runtime::Node { .. } => Err("Node.js cannot fork"),
+        Runtime::Provided => Err("a program that is not run by a shim cannot be forked"),
+        Runtime::Python { .. } if is_own(version) => Err("a server of its own is not forked"),
+        Runtime::Python { .. } => Ok(()),
+    }
+}
+
 fn shimmed(
     version: &Version,
     runtimes: &Runtimes,

@@ -9,7 +9,7 @@ use types::function::{Runtime, Version};
 use types::limits::MIB;
 use types::settings::Server;
 
-use super::{Composer, Composition, Error, Identity, Isolation, Protocol};
+use super::{Composer, Composition, Error, Identity, Isolation, Protocol, Purpose};
 use crate::runtimes::{Interpreter, Runtimes};
 use crate::shim;
 use crate::testing::{self, World};
@@ -23,11 +23,13 @@ fn composer(isolation: Isolation) -> Composer {
         ]),
         node: BTreeMap::from([(20, at("/usr/bin/node", "/usr"))]),
     };
-    Composer { isolation, runtimes, shim: shim::Installed { directory: "/data/runtime/1".into() } }
+    let shim = shim::Installed { directory: "/data/runtime/1".into() };
+    Composer { isolation, runtimes, shim, forks: Ok(()) }
 }
 
 fn compose(version: &Version, isolation: Isolation) -> Result<Composition, Error> {
-    composer(isolation).compose(version, &Identity::new(version, jiff::Timestamp::UNIX_EPOCH))
+    let identity = Identity::new(version, jiff::Timestamp::UNIX_EPOCH);
+    composer(isolation).compose(version, &identity, Purpose::Instance)
 }
 
 fn value<'a>(composition: &'a Composition, name: &str) -> Option<&'a str> {
@@ -105,7 +107,7 @@ async fn without_namespaces_the_shim_starts_the_server_on_its_own_address() {
     let mut identity = Identity::new(&version, jiff::Timestamp::UNIX_EPOCH);
     identity.address = Some(Ipv4Addr::new(127, 0, 0, 2));
     identity.port = Some(4711);
-    let composition = composer(Isolation::Process).compose(&version, &identity).unwrap();
+    let composition = composer(Isolation::Process).compose(&version, &identity, Purpose::Instance).unwrap();
     let app = version.code.join("app.py").display().to_string();
     let bootstrap = "/data/runtime/1/python/bootstrap.py";
     assert_eq!(composition.spec.process.argv, ["/usr/bin/python3.11", "-s", bootstrap, "--run", &app]);

@@ -9,19 +9,24 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Pair;
 
 use bytes::BytesMut;
-use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::codec::{self, Frame, Kind};
+use super::head::Head;
 
-const READ: usize = 16 * 1024;
+/// Room that there is at least for each read; longer frames grow the buffer as they come.
+const READ: usize = 4 * 1024;
+/// A body up to this size is copied behind its head, so that one buffer is written.
+const COPIED: usize = 16 * 1024;
 
 /// One end of the socketpair.
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: UnixStream,
     buffer: BytesMut,
+    /// What is being sent; empty between two sends.
+    out: Vec<u8>,
 }
 
 /// Why no frame came.
@@ -41,24 +46,44 @@ impl Connection {
         let (ours, theirs) = Pair::pair()?;
         ours.set_nonblocking(true)?;
         let socket = UnixStream::from_std(ours)?;
-        Ok((Self { socket, buffer: BytesMut::new() }, theirs.into()))
+        Ok((Self { socket, buffer: BytesMut::new(), out: Vec::new() }, theirs.into()))
+    }
+
+    /// The other side of one, for tests that speak as a shim.
+    #[cfg(test)]
+    pub fn of(socket: OwnedFd) -> Self {
+        let socket = Pair::from(socket);
+        socket.set_nonblocking(true).unwrap();
+        Self { socket: UnixStream::from_std(socket).unwrap(), buffer: BytesMut::new(), out: Vec::new() }
     }
 
     /// Sends one frame, whole.
     ///
     /// # Errors
     /// The shim has not got the frame, and never will.
-    pub async fn send(
-        &mut self,
-        kind: Kind,
-        stream: u32,
-        head: &impl Serialize,
-        body: &[u8],
-    ) -> io::Result<()> {
-        let head = serde_json::to_vec(head)?;
-        let prefix = codec::prefix(kind, stream, head.len(), body.len())
+    pub async fn send(&mut self, kind: Kind, stream: u32, head: &impl Head, body: &[u8]) -> io::Result<()> {
+        let mut out = std::mem::take(&mut self.out);
+        out.extend_from_slice(&[0; codec::PREFIX]);
+        head.write(&mut out);
+        let head_length = out.len() - codec::PREFIX;
+        let prefix = codec::prefix(kind, stream, head_length, body.len())
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the frame is too long"))?;
-        let mut parts = [IoSlice::new(&prefix), IoSlice::new(&head), IoSlice::new(body)];
+        for (place, byte) in out.iter_mut().zip(prefix) {
+            *place = byte;
+        }
+        if body.len() <= COPIED {
+            out.extend_from_slice(body);
+            self.socket.write_all(&out).await?;
+        } else {
+            self.write_both(&out, body).await?;
+        }
+        out.clear();
+        self.out = out;
+        Ok(())
+    }
+
+    async fn write_both(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        let mut parts = [IoSlice::new(head), IoSlice::new(body)];
         let mut left = &mut parts[..];
         while !left.is_empty() {
             let written = self.socket.write_vectored(left).await?;
@@ -66,9 +91,6 @@ impl Connection {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             IoSlice::advance_slices(&mut left, written);
-            while left.first().is_some_and(|part| part.is_empty()) {
-                left = left.split_at_mut(1).1;
-            }
         }
         Ok(())
     }

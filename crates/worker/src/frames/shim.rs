@@ -15,7 +15,7 @@ use super::codec::{Frame, Kind};
 use super::connection::{Connection, ReceiveError};
 use super::head::{self, Serves};
 use crate::answer::Answer;
-use crate::call::{EventCall, Fault, HttpCall, is_hop_by_hop, latin1};
+use crate::call::{EventCall, Fault, HttpCall, is_hop_by_hop};
 
 /// How long a whole answer is kept back for the shim to be free again.
 const AFTERWORK: Duration = Duration::from_millis(5);
@@ -51,19 +51,16 @@ impl Shim {
         }
     }
 
+    /// A shim that was forked from one that serves `serves`: it says nothing before its first answer.
+    pub fn forked(connection: Connection, serves: Serves) -> Self {
+        Self { serves, line: Mutex::new(Line { connection, stream: 0 }) }
+    }
+
     /// Calls the handler. Not to be dropped half way unless the instance is given up too.
     pub async fn invoke(&self, call: &EventCall) -> Result<Bytes, Fault> {
         let mut line = self.line.lock().await;
-        let event = &call.event;
-        let head = head::Event {
-            request_id: event.request_id.to_string(),
-            deadline_ms: call.deadline_ms,
-            arn: &call.arn,
-            trace: event.trace.as_deref(),
-            client_context: event.client_context.as_deref(),
-        };
         let stream = line.next();
-        let sent = line.connection.send(Kind::Event, stream, &head, &event.payload).await;
+        let sent = line.connection.send(Kind::Event, stream, &head::Event(call), &call.event.payload).await;
         sent.map_err(|_| Fault::NotSent)?;
         let frame = line.receive(stream).await?;
         match frame.kind {
@@ -77,21 +74,7 @@ impl Shim {
     pub async fn serve(&self, call: &HttpCall, answer: &mut Answer) -> Result<(), Fault> {
         let mut line = self.line.lock().await;
         let stream = line.next();
-        let headers = call.parts.headers.iter();
-        let head = head::Request {
-            request_id: call.request_id.to_string(),
-            deadline_ms: call.deadline_ms,
-            method: call.parts.method.as_str(),
-            target: call.target(),
-            headers: headers
-                .filter(|(name, _)| !is_hop_by_hop(name.as_str()))
-                .map(|(name, value)| (name.as_str(), latin1(value.as_bytes())))
-                .collect(),
-            scheme: call.scheme(),
-            host: &call.host(),
-            client: (call.client(), 0),
-        };
-        let sent = line.connection.send(Kind::Request, stream, &head, &call.body).await;
+        let sent = line.connection.send(Kind::Request, stream, &head::Request(call), &call.body).await;
         sent.map_err(|_| Fault::NotSent)?;
         let mut wanted = true;
         loop {
@@ -105,7 +88,7 @@ impl Shim {
                 () = answer.gone(), if wanted => {
                     wanted = false;
                     // The shim still ends the stream, so the instance stays of use.
-                    let cancel = line.connection.send(Kind::Cancel, stream, &head::Nothing {}, &[]).await;
+                    let cancel = line.connection.send(Kind::Cancel, stream, &head::Nothing, &[]).await;
                     cancel.map_err(|_| Fault::Broken)?;
                     continue;
                 }
@@ -164,12 +147,12 @@ pub(crate) async fn listening(connection: &mut Connection) -> Result<SocketAddr,
 }
 
 fn response_head(frame: &Frame) -> Result<http::response::Parts, Fault> {
-    let head: head::Head = parse(frame)?;
+    let head: head::Answered<'_> = parse(frame)?;
     let status = StatusCode::from_u16(head.status)
         .map_err(|_| Fault::Malformed(format!("{} is not an HTTP status", head.status)))?;
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = status;
-    for (name, value) in &head.headers {
+    for (head::Text(name), head::Text(value)) in &head.headers {
         let name = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| Fault::Malformed(format!("`{name}` is not a header name")))?;
         if !is_hop_by_hop(name.as_str()) {
@@ -181,10 +164,13 @@ fn response_head(frame: &Frame) -> Result<http::response::Parts, Fault> {
 
 /// A header's value from text in which each character stands for one byte.
 fn header_value(text: &str) -> Result<HeaderValue, Fault> {
+    let malformed = |_| Fault::Malformed("a header has a line break in it".to_owned());
+    if text.is_ascii() {
+        return HeaderValue::from_str(text).map_err(malformed);
+    }
     let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
     let bytes = bytes.unwrap_or_else(|| text.as_bytes().to_vec());
-    HeaderValue::from_bytes(&bytes)
-        .map_err(|_| Fault::Malformed("a header has a line break in it".to_owned()))
+    HeaderValue::from_bytes(&bytes).map_err(malformed)
 }
 
 fn parse<'a, T: Deserialize<'a>>(frame: &'a Frame) -> Result<T, Fault> {

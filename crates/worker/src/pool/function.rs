@@ -65,6 +65,23 @@ pub(crate) enum Refused {
     Failed(Box<Failure>),
 }
 
+// === impl Refused ===
+
+impl Refused {
+    /// Why, as one word for metrics and records.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Failed(_) => "start_failed",
+            Self::Refusal(Refusal::ReservedConcurrency { .. }) => "reserved_concurrency",
+            Self::Refusal(Refusal::QueueTimeout { .. }) => "queue_timeout",
+            Self::Refusal(Refusal::BackingOff { .. }) => "backing_off",
+            Self::Refusal(Refusal::TooLarge { .. }) => "too_large",
+            Self::Refusal(Refusal::Draining) => "draining",
+            Self::Refusal(Refusal::Platform(_)) => "platform",
+        }
+    }
+}
+
 /// Takes a request out of the queue when its caller goes.
 struct Leaving<'a> {
     function: &'a Arc<Function>,
@@ -237,6 +254,7 @@ impl Function {
     /// What it holds at this moment.
     pub fn status(&self) -> status::Function {
         let now = self.node.now();
+        let templates = self.node.templates.status(&self.name);
         let inner = self.inner.lock();
         let counts = inner.scale.counts();
         let mut members: Vec<(&Key, &Member)> = inner.members.iter().collect();
@@ -253,6 +271,7 @@ impl Function {
             max_instances: inner.scale.policy().max_instances,
             instances: members.into_iter().filter_map(|(_, member)| member.status(now)).collect(),
             backing_off: backing_off.collect(),
+            templates,
             last_failure: inner.last_failure.clone(),
         }
     }

@@ -56,8 +56,8 @@ pub(super) async fn live(
     match started {
         None => function.send(Event::Gone { instance: key }),
         Some(Ok(instance)) => {
-            metrics.started(began.elapsed(), StartResult::Ready);
             let instance = Arc::new(instance);
+            metrics.started(began.elapsed(), StartResult::Ready(instance.tier()));
             function.started(key, Arc::clone(&instance));
             until_gone(&instance, &retire, &ending).await;
             function.send(Event::Gone { instance: key });
@@ -83,7 +83,7 @@ pub(super) async fn live(
 }
 
 /// Starts the instance and gives the place up when it is ready, has failed or has taken too long for it.
-async fn start_in_place(node: &Node, version: &Arc<Version>, place: Place) -> Result<Instance, StartError> {
+async fn start_in_place(node: &Arc<Node>, version: &Arc<Version>, place: Place) -> Result<Instance, StartError> {
     let start = start::start(node, version);
     tokio::pin!(start);
     tokio::select! {

@@ -21,7 +21,9 @@ use super::function::Function;
 use crate::addresses::Addresses;
 use crate::compose::Composer;
 use crate::launcher::Launcher;
+use crate::metering::Ring;
 use crate::metrics::Metrics;
+use crate::template::Templates;
 
 /// What a node is made of.
 pub(crate) struct Parts {
@@ -39,7 +41,11 @@ pub(crate) struct Node {
     pub logs: Arc<dyn Sink>,
     pub limits: Limits,
     pub metrics: Metrics,
+    /// The last requests.
+    pub requests: Arc<Ring>,
     pub addresses: Arc<Addresses>,
+    /// What instances are forked from.
+    pub templates: Templates,
     /// Every task of the worker.
     pub tracker: TaskTracker,
     /// Set when the drain begins; ends the timers.
@@ -67,7 +73,9 @@ impl Node {
             launcher,
             logs,
             metrics,
+            requests: Arc::default(),
             addresses: Arc::new(Addresses::new(std::process::id())),
+            templates: Templates::default(),
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
             ending: CancellationToken::new(),

@@ -1,0 +1,171 @@
+//! One ember that lives: forked for each instance, counted as long as its instances live.
+//!
+//! Made by [`super::life`], held by [`super::templates`] while it may be used and by each fork under way; its
+//! process ends when the last of them lets go, and its instances live on. It decides nothing about its life.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sandbox::handle::Channels;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use types::function::Version;
+use types::metering::Tier;
+
+use crate::compose::Identity;
+use crate::frames::head::Serves;
+use crate::frames::{Connection, Shim};
+use crate::init::{Outlet, Ready};
+use crate::instance::Protocol;
+use crate::launcher::Tree;
+use crate::phases::Clock;
+use crate::pool::Node;
+
+/// One ember.
+pub(crate) struct Ember {
+    /// Its process, its frames and what reads its output.
+    ready: Ready,
+    serves: Serves,
+    /// What making it took.
+    clock: Clock,
+    made: Instant,
+    account: Arc<watch::Sender<Account>>,
+    forks: AtomicU64,
+    memory: AtomicU64,
+}
+
+/// Who uses an ember, and how long it may stay without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Account {
+    /// Instances forked from it that live, and forks under way.
+    pub living: u32,
+    /// When the last of them came or went.
+    pub last: Instant,
+    /// How long it stays once none is left.
+    pub keep: Duration,
+}
+
+/// One use of an ember: from the fork to the end of the instance.
+#[derive(Debug)]
+pub(crate) struct Use(Arc<watch::Sender<Account>>);
+
+/// Why no instance was forked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ForkError {
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::handle::StartError),
+    #[error("it did not answer within {0:?}")]
+    Silent(Duration),
+}
+
+// === impl Ember ===
+
+impl Ember {
+    /// `None`: the process is not spoken to by frames, so it cannot be one.
+    pub(super) fn new(ready: Ready, clock: Clock, account: Arc<watch::Sender<Account>>) -> Option<Self> {
+        let Protocol::Frames(shim) = &ready.protocol else { return None };
+        let serves = shim.serves;
+        let (forks, memory) = (AtomicU64::new(0), AtomicU64::new(0));
+        Some(Self { ready, serves, clock, made: Instant::now(), account, forks, memory })
+    }
+
+    /// Forks an instance of `version`, which is the ember's own but for its settings.
+    pub async fn fork(
+        &self,
+        node: &Node,
+        version: &Arc<Version>,
+        clock: &mut Clock,
+    ) -> Result<Ready, ForkError> {
+        let began = Instant::now();
+        let lineage = Use::begin(&self.account);
+        let identity = Identity::new(version, jiff::Timestamp::now());
+        let Outlet { output, writer, closing, .. } = Outlet::open(node, version, &identity)?;
+        let (frames, theirs) = Connection::pair()?;
+        let channels = Channels { output: writer, frames: Some(theirs) };
+        let environment = vec![("AWS_LAMBDA_LOG_STREAM_NAME".to_owned(), identity.stream)];
+        let fork = Arc::clone(&self.ready.tree).fork(channels, environment);
+        let limit = Duration::from_secs(node.limits.init_seconds.into());
+        let forked = tokio::time::timeout(limit, fork).await;
+        let tree = forked.map_err(|_| ForkError::Silent(limit))??;
+        clock.mark("fork");
+        self.forks.fetch_add(1, Ordering::Relaxed);
+        node.templates.spent(&version.name, Tier::Ember, began.elapsed());
+        let protocol = Protocol::Frames(Shim::forked(frames, self.serves));
+        Ok(Ready { id: identity.id, tree, output, protocol, address: None, lineage: Some(lineage), closing })
+    }
+
+    /// What making it took.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// When it was ready.
+    pub fn made(&self) -> Instant {
+        self.made
+    }
+
+    /// Instances that were forked from it.
+    pub fn forks(&self) -> u64 {
+        self.forks.load(Ordering::Relaxed)
+    }
+
+    /// Bytes it uses, as of the last look.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// The sandbox's name.
+    pub fn sandbox(&self) -> String {
+        self.ready.tree.id()
+    }
+
+    pub(super) fn tree(&self) -> Arc<dyn Tree> {
+        Arc::clone(&self.ready.tree)
+    }
+
+    pub(super) fn account(&self) -> &Arc<watch::Sender<Account>> {
+        &self.account
+    }
+
+    pub(super) fn set_memory(&self, bytes: u64) {
+        self.memory.store(bytes, Ordering::Relaxed);
+    }
+}
+
+// === impl Account ===
+
+impl Account {
+    /// Of an ember that nobody uses yet.
+    pub fn new(keep: Duration) -> Self {
+        Self { living: 0, last: Instant::now(), keep }
+    }
+
+    /// When it goes, if nobody uses it until then.
+    pub fn ends(&self) -> Option<Instant> {
+        (self.living == 0).then(|| self.last.checked_add(self.keep))?
+    }
+}
+
+// === impl Use ===
+
+impl Use {
+    fn begin(account: &Arc<watch::Sender<Account>>) -> Self {
+        account.send_modify(|account| {
+            account.living += 1;
+            account.last = Instant::now();
+        });
+        Self(Arc::clone(account))
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        self.0.send_modify(|account| {
+            account.living = account.living.saturating_sub(1);
+            account.last = Instant::now();
+        });
+    }
+}

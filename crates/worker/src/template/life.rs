@@ -1,0 +1,232 @@
+//! The task of one ember: made, told to those who wait, kept until it has to go.
+//!
+//! Spawned with its slot. It ends with the slot settled and the ember let go of; whatever ends it early, a panic
+//! included, the slot does not go on saying that an ember is being made. Bounded by the server's init limit
+//! while it makes one; ended at once by its retirement and by the drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbox::handle::{Exit, Sharing, Status};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use types::function::Version;
+use types::metering::Tier;
+use types::settings::Init;
+
+use super::ember::{Account, Ember};
+use super::inputs::Key;
+use super::templates::{Only, Outcome, State, not_shared};
+use crate::compose::Purpose;
+use crate::init::{self, Ready, StartError};
+use crate::phases::Clock;
+use crate::pool::Node;
+
+/// What the task is given.
+pub(super) struct Work {
+    pub key: Key,
+    pub number: u64,
+    pub version: Arc<Version>,
+    pub retire: CancellationToken,
+    pub account: Arc<watch::Sender<Account>>,
+    pub told: Arc<watch::Sender<Option<Outcome>>>,
+}
+
+/// What a run of the init came to.
+enum Made {
+    /// It may be forked.
+    Sharable(Ready),
+    /// It must not be.
+    Refused(Ready, Vec<String>),
+    Failed(StartError),
+}
+
+/// Why an ember is not kept any longer.
+enum End {
+    /// Somebody has decided it and settled the slot, or the server stops.
+    Retired,
+    Exited(Exit),
+    Unused(Duration),
+    Age,
+}
+
+/// Settles the slot if the task ends without having done so.
+struct Unsettled<'a> {
+    node: &'a Node,
+    key: &'a Key,
+    number: u64,
+}
+
+/// Runs one ember.
+pub(super) async fn live(node: Arc<Node>, work: Work) {
+    let Work { key, number, version, retire, account, told } = work;
+    let _unsettled = Unsettled { node: &node, key: &key, number };
+    let mut clock = Clock::begin();
+    let made = until(&node, &retire, make(&node, &version, &mut clock)).await;
+    let (state, outcome, ember) = verdict(made, &version, clock, account);
+    let ours = node.templates.settle(&key, number, state);
+    // Where nobody waits any more, what was in the outcome ends here.
+    let _ = told.send(Some(if ours { outcome } else { Outcome::Retired }));
+    drop(told);
+    let Some(mut ember) = ember.filter(|_| ours) else { return };
+    loop {
+        let kept = async {
+            weigh(&node, &key, &ember).await;
+            guard(&node, &ember).await
+        };
+        let end = until(&node, &retire, kept).await.unwrap_or(End::Retired);
+        let gone = match end {
+            End::Retired => return,
+            End::Age => match renew(&node, &key, number, &version, &retire, &ember).await {
+                Some(next) => {
+                    ember = next;
+                    continue;
+                }
+                None => return,
+            },
+            End::Exited(exit) => ended(&ember, exit),
+            End::Unused(keep) => State::Gone(format!("the last one had not been used for {keep:?}")),
+        };
+        node.templates.settle(&key, number, gone);
+        return;
+    }
+}
+
+/// Until the ember is retired or the server stops.
+async fn until<T>(node: &Node, retire: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = retire.cancelled() => None,
+        () = node.draining.cancelled() => None,
+        done = work => Some(done),
+    }
+}
+
+/// Runs the init and has the platform look at what it has left behind.
+async fn make(node: &Node, version: &Arc<Version>, clock: &mut Clock) -> Made {
+    let ready = match init::run(node, version, Purpose::Ember, clock).await {
+        Ok(ready) => ready,
+        Err(error) => return Made::Failed(error),
+    };
+    node.templates.spent(&version.name, Tier::Bare, clock.elapsed());
+    let limit = Duration::from_secs(node.limits.init_seconds.into());
+    let sharing = tokio::time::timeout(limit, Arc::clone(&ready.tree).sharing()).await;
+    clock.mark("sharing");
+    let vetoes = match sharing {
+        Ok(Sharing { vetoes, .. }) => vetoes,
+        Err(_) => vec![format!("the platform could not tell within {limit:?} whether it may be")],
+    };
+    if vetoes.is_empty() {
+        return Made::Sharable(ready);
+    }
+    let reason = not_shared(&vetoes);
+    if version.settings.init == Init::Shared {
+        ready.output.note(format!("WARNING lambent:init is shared, but {reason}"));
+    }
+    tracing::debug!(function = version.name, "{reason}");
+    Made::Refused(ready, vetoes)
+}
+
+/// What is made of it: the slot's state, what those who wait are told, and the ember.
+fn verdict(
+    made: Option<Made>,
+    version: &Version,
+    clock: Clock,
+    account: Arc<watch::Sender<Account>>,
+) -> (State, Outcome, Option<Arc<Ember>>) {
+    match made {
+        None => (State::Gone("the last one was taken away".to_owned()), Outcome::Retired, None),
+        Some(Made::Failed(error)) => {
+            (State::Gone("the last init failed".to_owned()), Outcome::Failed(error), None)
+        }
+        Some(Made::Refused(ready, vetoes)) => {
+            let why = not_shared(&vetoes);
+            let state = State::Refused { reasons: vetoes.into(), until: None };
+            (state, Outcome::Refused { only: Only::new(ready), clock, why }, None)
+        }
+        Some(Made::Sharable(ready)) => match Ember::new(ready, clock, account) {
+            Some(ember) => {
+                let ember = Arc::new(ember);
+                (State::Alive(Arc::clone(&ember)), Outcome::Alive(Arc::clone(&ember)), Some(ember))
+            }
+            None => {
+                let reason = format!("{} is not spoken to by frames", version.handler);
+                (State::refused_for_now(reason), Outcome::Retired, None)
+            }
+        },
+    }
+}
+
+/// Waits for what ends an ember.
+async fn guard(node: &Node, ember: &Ember) -> End {
+    let mut account = ember.account().subscribe();
+    let exited = ember.tree().exited();
+    tokio::pin!(exited);
+    let oldest = ember.made().checked_add(Duration::from_secs(node.limits.ember_seconds.into()));
+    loop {
+        let now = *account.borrow_and_update();
+        tokio::select! {
+            biased;
+            exit = &mut exited => return End::Exited(exit),
+            () = moment(oldest) => return End::Age,
+            () = moment(now.ends()) => return End::Unused(now.keep),
+            changed = account.changed() => {
+                if changed.is_err() {
+                    return End::Retired;
+                }
+            }
+        }
+    }
+}
+
+/// Makes the successor of an ember that is too old. The old one serves until it is there.
+async fn renew(
+    node: &Arc<Node>,
+    key: &Key,
+    number: u64,
+    version: &Arc<Version>,
+    retire: &CancellationToken,
+    old: &Ember,
+) -> Option<Arc<Ember>> {
+    let mut clock = Clock::begin();
+    let made = until(node, retire, make(node, version, &mut clock)).await?;
+    // The instances of the old one are counted on.
+    let (state, _, ember) = verdict(Some(made), version, clock, Arc::clone(old.account()));
+    let ours = node.templates.settle(key, number, state);
+    ember.filter(|_| ours)
+}
+
+/// Measures an ember.
+async fn weigh(node: &Node, key: &Key, ember: &Ember) {
+    let bytes = ember.tree().usage().await.memory_bytes;
+    ember.set_memory(bytes);
+    node.templates.weighed(&key.function, bytes);
+}
+
+/// What the end of an ember means for its version.
+fn ended(ember: &Ember, exit: Exit) -> State {
+    let how = match exit.status {
+        _ if exit.out_of_memory => "reached its memory limit".to_owned(),
+        Status::Exited(code) => format!("ended by itself with exit status {code}"),
+        Status::Signaled(signal) => format!("was ended by signal {signal}"),
+    };
+    if ember.forks() == 0 {
+        return State::refused_for_now(format!("its ember {how} before it was of use"));
+    }
+    State::Gone(format!("the last one {how}"))
+}
+
+async fn moment(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+// === impl Unsettled ===
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        self.node.templates.abandoned(self.key, self.number);
+    }
+}
