@@ -56,9 +56,13 @@ class Ember(Shim):
             environment = {"LAMBENT_EMBER_FD": str(number), **dict(environment)}
             super().__init__(case, files, handler, environment, pass_fds=[number], **options)
 
+    def order(self, listener=None, **environment):
+        """An instance that has been ordered."""
+        return Newborn(self, environment, listener)
+
     def fork(self, listener=None, **environment):
         """An instance, once it has said hello."""
-        return Newborn(self, environment, listener).born()
+        return self.order(listener, **environment).born()
 
     def children(self):
         """Process ids of what it has forked and not yet reaped, the dead among them."""

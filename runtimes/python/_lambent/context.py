@@ -83,6 +83,13 @@ def prepare():
         _constants[name] = os.environ.get(variable)
 
 
+def renew(environment):
+    """Takes over variables that were set since."""
+    for name, variable in _FROM_ENVIRONMENT:
+        if variable in environment:
+            _constants[name] = environment[variable]
+
+
 def enter(request_id):
     """Says that what runs from here on belongs to this request."""
     global _of_process

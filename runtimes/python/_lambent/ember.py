@@ -11,7 +11,7 @@ import gc
 import os
 import sys
 
-from . import context, kernel, late, randomness, snapshot, text
+from . import context, kernel, late, quietfork, randomness, snapshot, text
 
 _ORDER_BYTES = 65536
 _DESCRIPTORS = 4
@@ -25,6 +25,7 @@ def from_environment(connection):
     number = os.environ.pop("LAMBENT_EMBER_FD", None)
     if number is None:
         return None
+    quietfork.prepare()
     randomness.prepare()
     return Ember(int(number), connection)
 
@@ -49,10 +50,10 @@ class Ember:
         # What may keep this process from being forked, as a sentence for people.
         self.refusal = None
 
-    def settle(self):
+    def settle(self, found=None):
         """The last work before Ready. Raises the `Fault` of a before-snapshot hook."""
         snapshot.before()
-        late.prepare()
+        late.prepare(found)
         try:
             self._domain = kernel.Domain()
             kernel.libc_function("fflush")(0)
@@ -103,7 +104,7 @@ class Ember:
             if self._domain is None or len(descriptors) < 3:
                 return False
             try:
-                child = os.fork()
+                child = quietfork.fork()
             except OSError:
                 return False  # No room for a process: the broker sees that there is no hello.
             if child == 0:
@@ -141,12 +142,13 @@ class Ember:
             if len(descriptors) > 3 and listening is not None:
                 os.dup2(descriptors[3], listening, False)
             self._domain.enter()
+            quietfork.identify()
             for renew in self._renewals:
                 renew()
             self._return()
-            if order.get("environment"):
-                os.environ.update(order["environment"])
-            context.prepare()
+            for name, value in order["environment"].items():
+                os.environ[name] = value
+            context.renew(order["environment"])
             for descriptor in (frames, output, *descriptors[3:]):
                 os.close(descriptor)
             os.write(hello, b"h")

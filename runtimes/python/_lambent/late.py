@@ -1,24 +1,100 @@
 """What applications do at their first request and can do before: an ember does it once for all instances.
 
-Nothing here calls the user's code: modules are imported, and frameworks that are loaded anyway compile
-what they would compile at the first request.
+Nothing here calls the user's code. Modules are imported that a first request imports; frameworks compile
+what they compile at the first request; and our own way from a frame to its answer is gone through with an
+application of ours, made with the framework that is loaded anyway. That is not done where something
+has changed the framework or listens to its signals: it would see a request that nobody sent.
 """
 
-import gc
 import sys
 
-# Module that must be loaded, and what a first request then imports.
+from . import applications
+
+# A module that must be loaded, and what a first request then imports.
 _LATE = (
     ("_socket", ("encodings.idna", "stringprep")),
+    ("anyio", ("anyio._backends._asyncio",)),
+)
+_FLASK_SIGNALS = (
+    "appcontext_popped",
+    "appcontext_pushed",
+    "appcontext_tearing_down",
+    "request_finished",
+    "request_started",
+    "request_tearing_down",
 )
 
 
-def prepare():
-    """Does all of it. What fails is left to the first request, which will say so."""
+def prepare(found):
+    """All that can be done for what will be served. What fails is left to the first request."""
     for present, modules in _LATE:
         if present in sys.modules:
             for module in modules:
-                try:
-                    __import__(module)
-                except Exception:
-                    continue
+                _try(__import__, module)
+    if found is None:
+        return
+    _try(_compile_routes, found.value)
+    _try(_build_middleware, found.value)
+    from . import rehearsal
+
+    if found.kind == applications.HANDLER:
+        _try(rehearsal.of_handler)
+    elif found.kind == applications.WSGI:
+        _try(rehearsal.of_wsgi, _try(_flask))
+    else:
+        _try(rehearsal.of_asgi, _try(_fastapi))
+
+
+def _try(function, *arguments):
+    try:
+        return function(*arguments)
+    except Exception:
+        return None
+
+
+def _compile_routes(application):
+    """Flask's and Quart's."""
+    if _is_from(type(application), "flask", "quart"):
+        application.url_map.update()
+
+
+def _build_middleware(application):
+    """FastAPI's and Starlette's, unless there is some of the user's: making it would run the user's code."""
+    if getattr(application, "middleware_stack", application) is None and _is_from(type(application), "fastapi", "starlette"):
+        if all(_is_from(added.cls, "starlette", "fastapi") for added in application.user_middleware):
+            application.middleware_stack = application.build_middleware_stack()
+
+
+def _flask():
+    """A Flask application of ours, or None."""
+    flask = sys.modules.get("flask")
+    if flask is None or not _is_as_made(flask.Flask, "flask", ("__call__", "wsgi_app", "full_dispatch_request")):
+        return None
+    if any(getattr(flask.signals, name).receivers for name in _FLASK_SIGNALS):
+        return None
+    application = flask.Flask("lambent", static_folder=None, template_folder=None, root_path="/", instance_path="/")
+    application.add_url_rule("/", "rehearsal", lambda: "rehearsed")
+    return application
+
+
+def _fastapi():
+    """A FastAPI application of ours, or None."""
+    fastapi = sys.modules.get("fastapi")
+    if fastapi is None or not _is_as_made(fastapi.FastAPI, "fastapi", ("__call__", "__init__")):
+        return None
+    application = fastapi.FastAPI(openapi_url=None)
+
+    async def rehearsed():
+        return {}
+
+    application.add_api_route("/", rehearsed)
+    return application
+
+
+def _is_as_made(owner, package, names):
+    """Whether nobody has put something of their own in place of these methods."""
+    return all(_is_from(getattr(owner, name), package) for name in names)
+
+
+def _is_from(thing, *packages):
+    return (getattr(thing, "__module__", None) or "").split(".")[0] in packages

@@ -1,8 +1,8 @@
 """Keeps instances that share an init from drawing the same numbers.
 
-What looks after itself is left alone: Python's `random` (its own hook after a fork), `secrets`,
-`SystemRandom` and `uuid4` (the kernel), `tempfile` (compares process ids). OpenSSL compares process ids
-too, in each copy of it, and a newborn's never equals its ember's. The rest is renewed here.
+What looks after itself is left alone: `secrets`, `SystemRandom` and `uuid4` (the kernel), `tempfile`
+(compares process ids). OpenSSL compares process ids too, in each copy of it, and a newborn's never equals
+its ember's. The rest is renewed here.
 
 A generator that init seeded with a number of its own keeps its state: that was the point of it. One of
 `random.Random()` or `numpy.random.default_rng()` that was left unseeded is renewed. Objects of native
@@ -18,6 +18,8 @@ from . import imports
 _unseeded = WeakSet()
 # Generators of numpy take no weak reference; they are few.
 _numpy_unseeded = []
+_TWISTER_WORDS = 624
+_TWISTER_BYTES = 4 * _TWISTER_WORDS
 _UUID_STATE = ("_node", "_last_timestamp", "_last_timestamp_v6")
 
 
@@ -30,13 +32,13 @@ def prepare():
 def renewals():
     """What a newborn has to call, from what init has loaded. Called once, in the ember."""
     calls = []
-    for name, renew in _RENEWALS:
+    for name, prepare_renewal in _RENEWALS:
         module = sys.modules.get(name)
         if module is not None:
-            calls.append(lambda renew=renew, module=module: renew(module))
-    calls.extend(generator.seed for generator in _unseeded)
+            calls.append(prepare_renewal(module))
+    calls.extend(_reseeding(generator) for generator in _unseeded)
     calls.extend(lambda generator=generator: _renew_bits(generator) for generator in _numpy_unseeded)
-    return calls
+    return [call for call in calls if call is not None]
 
 
 def _notice_random(module):
@@ -73,34 +75,94 @@ def _renew_bits(generator):
     bits.state = type(bits)().state
 
 
-def _renew_numpy(module):
+def _of_random(module):
+    return _reseeding(module._inst)
+
+
+def _reseeding(generator):
+    # Straight to the C type, and with 256 bits: nobody guesses them, and few pages are touched.
+    from _random import Random
+
+    seed = Random.seed
+
+    def reseed():
+        seed(generator, int.from_bytes(os.urandom(32), "big"))
+        generator.gauss_next = None
+
+    return reseed
+
+
+def _of_numpy(module):
+    def reseed():
+        try:
+            module.seed(memoryview(os.urandom(32)).cast("I").tolist())
+        except Exception:
+            # Something other than the Mersenne Twister was put under the old functions.
+            module.set_bit_generator(type(module.get_bit_generator())())
+
+    # Once here, so that no half of a pair of normal numbers is kept for the newborns.
+    reseed()
+    return _numpy_in_place(module) or reseed
+
+
+def _numpy_in_place(module):
+    """Writes the state of the Mersenne Twister where it lies: its functions cost a newborn half a
+    millisecond. None where it does not look as it should."""
     try:
-        module.seed(memoryview(os.urandom(32)).cast("I").tolist())
+        import ctypes
+
+        generator = module.mtrand._rand._bit_generator
+        address = generator.ctypes.state_address
+        key = (ctypes.c_char * _TWISTER_BYTES).from_address(address)
+        position = ctypes.c_int.from_address(address + _TWISTER_BYTES)
+        state = generator.state["state"]
+        if key.raw != state["key"].tobytes() or position.value != state["pos"]:
+            return None
     except Exception:
-        # Something other than the Mersenne Twister was put under the old functions.
-        module.set_bit_generator(type(module.get_bit_generator())())
+        return None
+
+    def reseed():
+        key.raw = os.urandom(_TWISTER_BYTES)
+        position.value = _TWISTER_WORDS  # All used up: the next draw mixes the state.
+
+    return reseed
 
 
-def _renew_ssl(module):
-    # A draw makes OpenSSL note this process's id in place of the ember's, which a child of ours may get
-    # once the ember has gone.
-    module.RAND_bytes(1)
+def _of_ssl(module):
+    """Registers what a child of an instance needs if it is given the number of the ember, once that has gone:
+    OpenSSL would take itself for the ember. A draw here would tell OpenSSL, but costs each newborn 2 ms."""
+    ember = os.getpid()
+
+    def after_fork():
+        if os.getpid() == ember:
+            module.RAND_add(os.urandom(32), 32.0)
+
+    os.register_at_fork(after_in_child=after_fork)
+    return None
 
 
-def _renew_uuid(module):
+def _of_uuid(module):
     # A node that was drawn because there is no network card, and the time of the last one.
-    for name in _UUID_STATE:
-        if hasattr(module, name):
+    names = [name for name in _UUID_STATE if hasattr(module, name)]
+
+    def forget():
+        for name in names:
             setattr(module, name, None)
 
+    return forget
 
-def _renew_authentication(module):
-    module.current_process().authkey = os.urandom(32)
+
+def _of_processes(module):
+    def renew():
+        module.current_process().authkey = os.urandom(32)
+
+    return renew
 
 
 _RENEWALS = (
-    ("numpy.random", _renew_numpy),
-    ("_ssl", _renew_ssl),
-    ("uuid", _renew_uuid),
-    ("multiprocessing.process", _renew_authentication),
+    ("random", _of_random),
+    ("numpy.random", _of_numpy),
+    ("_ssl", _of_ssl),
+    ("uuid", _of_uuid),
+    ("multiprocessing.process", _of_processes),
 )

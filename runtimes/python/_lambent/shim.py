@@ -61,7 +61,7 @@ def run(connection, ember):
         serve(connection, found, ready(found))
         return
     try:
-        ember.settle()
+        ember.settle(found)
         connection.send(frames.READY, 0, ready(found, ember.refusal))
         ember.wait()
         ember.restored()
