@@ -20,7 +20,7 @@ use crate::meter::Meter;
 use crate::packet;
 use crate::pressure::Pressure;
 use crate::protocol::Family;
-use crate::spec::Spec;
+use crate::spec::{Assignment, Spec};
 
 /// Bytes of a packet that are not the spec.
 const ENVELOPE: usize = 1024;
@@ -150,6 +150,12 @@ impl Handle {
         started.await.map_err(|_| StartError::BrokerGone)?
     }
 
+    /// Says that sandboxes with a `/tmp` of this size will be wanted: the first of them then waits for no file system.
+    pub fn expect_scratch(&self, bytes: u64) {
+        // Without a broker nothing is wanted any more.
+        let _ = self.commands.send(Command::Scratch { bytes });
+    }
+
     /// Want of memory on this machine: changes when the kernel reports some, then every two seconds until there is none.
     #[must_use]
     pub fn pressure(&self) -> watch::Receiver<Pressure> {
@@ -235,6 +241,23 @@ impl Sandbox {
     /// Lets a frozen tree run.
     pub fn thaw(&self) {
         self.command(Command::Freeze { sandbox: self.live.number, frozen: false });
+    }
+
+    /// Tells a sandbox that stands by (`Spec::standby`) what it is for; done when its code is there. Once.
+    ///
+    /// # Errors
+    /// [`StartError`]: the step that failed; the sandbox has been killed then, or it has ended before.
+    pub async fn assign(&self, assignment: &Assignment) -> Result<(), StartError> {
+        let wrong = |reason: String| StartError::Step { step: "check the assignment".to_owned(), reason };
+        check::assignment(assignment).map_err(wrong)?;
+        let assignment =
+            serde_json::value::to_raw_value(assignment).map_err(|error| wrong(error.to_string()))?;
+        let (reply, assigned) = oneshot::channel();
+        self.command(Command::Assign { sandbox: self.live.number, assignment, reply });
+        assigned.await.unwrap_or_else(|_| {
+            let reason = "the sandbox has ended".to_owned();
+            Err(StartError::Step { step: "assign the sandbox".to_owned(), reason })
+        })
     }
 
     /// Whether the program (`Spec::ember`) may be forked. Ask once it has said that its init is done and waits.

@@ -33,6 +33,7 @@ const FEW: usize = 4;
 const MOST_ADDRESSES: usize = 64;
 
 type Started = oneshot::Sender<Result<Sandbox, StartError>>;
+type Assigned = oneshot::Sender<Result<(), StartError>>;
 
 /// What handles and sandboxes ask for.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Usage { sandbox: Number, reply: oneshot::Sender<Usage> },
     Sockets { sandbox: Number, family: Family },
     Sharing { sandbox: Number, reply: oneshot::Sender<Sharing> },
+    Assign { sandbox: Number, assignment: Box<RawValue>, reply: Assigned },
+    Scratch { bytes: u64 },
     Fork { sandbox: Number, environment: Box<RawValue>, descriptors: [OwnedFd; 2], reply: Started },
 }
 
@@ -90,6 +93,7 @@ struct Link {
     starts: HashMap<u64, Started>,
     usages: HashMap<u64, (Number, oneshot::Sender<Usage>)>,
     sharings: HashMap<u64, (Number, oneshot::Sender<Sharing>)>,
+    assignments: HashMap<u64, (Number, Assigned)>,
     live: HashMap<Number, Arc<Live>>,
     pressure: watch::Sender<Pressure>,
 }
@@ -114,6 +118,7 @@ pub(crate) fn connect(
         starts: HashMap::new(),
         usages: HashMap::new(),
         sharings: HashMap::new(),
+        assignments: HashMap::new(),
         live: HashMap::new(),
         pressure: pressure_sender,
     };
@@ -234,6 +239,16 @@ impl Link {
             Command::Sockets { sandbox, family } => {
                 self.request(&Request::Sockets { sandbox, family }, Vec::new());
             }
+            Command::Assign { sandbox, assignment, reply } => {
+                // Of one that has ended nothing is known: the reply is dropped.
+                if self.live.contains_key(&sandbox) {
+                    let ticket = self.ticket();
+                    self.assignments.insert(ticket, (sandbox, reply));
+                    let request = Request::Assign { sandbox, ticket, assignment: &assignment };
+                    self.request(&request, Vec::new());
+                }
+            }
+            Command::Scratch { bytes } => self.request(&Request::Scratch { bytes }, Vec::new()),
             Command::Sharing { sandbox, reply } => {
                 // Of one that has ended nothing is known: the reply is dropped.
                 if self.live.contains_key(&sandbox) {
@@ -315,7 +330,19 @@ impl Link {
             Event::Pressure { pressure } => {
                 self.pressure.send_replace(pressure);
             }
+            Event::Assigned { ticket, sandbox, meter } => {
+                if let Some(live) = self.live.get(&sandbox) {
+                    live.meter.replace(meter, descriptors.into_iter());
+                }
+                if let Some((_, reply)) = self.assignments.remove(&ticket) {
+                    let _ = reply.send(Ok(()));
+                }
+            }
             Event::Failed { ticket, error } => {
+                if let Some((_, reply)) = self.assignments.remove(&ticket) {
+                    let _ = reply.send(Err(error));
+                    return;
+                }
                 if let Some(reply) = self.starts.remove(&ticket) {
                     // Nobody waits for it any more: nothing was made either.
                     let _ = reply.send(Err(error));
@@ -342,6 +369,7 @@ impl Link {
                 }
             }
             Event::Exited { sandbox, exit } => {
+                self.assignments.retain(|_, (asked, _)| *asked != sandbox);
                 self.usages.retain(|_, (asked, _)| *asked != sandbox);
                 self.sharings.retain(|_, (asked, _)| *asked != sandbox);
                 if let Some(live) = self.live.remove(&sandbox) {

@@ -166,6 +166,8 @@ pub(crate) enum Order<'a> {
         frames: bool,
         layers: Layers,
         ember: Kindling,
+        /// The last descriptor is the image from which `/tmp` is copied.
+        image: bool,
         #[serde(borrow)]
         spec: &'a RawValue,
     },
@@ -221,6 +223,8 @@ pub(crate) struct Outline {
     pub(crate) server_listener: Option<SocketAddrV4>,
     #[serde(default)]
     pub(crate) ember: bool,
+    #[serde(default)]
+    pub(crate) standby: bool,
     pub(crate) layers: Layers,
 }
 

@@ -122,7 +122,13 @@ impl Broker {
     }
 
     /// The copy has ended.
-    pub(super) fn assigned(&mut self, sandbox: Number, ticket: u64, limits: Limits, done: Result<(), Failure>) {
+    pub(super) fn assigned(
+        &mut self,
+        sandbox: Number,
+        ticket: u64,
+        limits: Limits,
+        done: Result<(), Failure>,
+    ) {
         if let Err(failure) = done.and_then(|()| self.settle(sandbox, limits)) {
             return self.assignment_failed(sandbox, ticket, failure);
         }

@@ -13,6 +13,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountPropagationFlags;
 use rustix::process::DumpableBehavior;
 
+use super::errand::Errands;
+use super::images::Images;
 use super::instance::State;
 use super::pool::Appetite;
 use super::pressure::Gauge;
@@ -175,6 +177,8 @@ fn assemble(server: OwnedFd, configuration: Configuration, resources: Resources)
         refills: false,
         appetite,
         gauge,
+        images: Images::default(),
+        errands: Errands::default(),
         failures: 0,
         last_failure: None,
     })

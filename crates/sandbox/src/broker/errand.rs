@@ -86,7 +86,9 @@ impl Broker {
         let mut buffer = [0; REPORT];
         let report = match packet::receive(&errand.socket, &mut buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Ok(received) => buffer.get(..received.length).and_then(|bytes| serde_json::from_slice(bytes).ok()),
+            Ok(received) => {
+                buffer.get(..received.length).and_then(|bytes| serde_json::from_slice(bytes).ok())
+            }
             Err(_) => None,
         };
         let done = report.unwrap_or_else(|| Err(Failure::new("run an errand", "its process was killed")));

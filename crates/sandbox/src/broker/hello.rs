@@ -121,6 +121,7 @@ impl Broker {
             ember: None,
             limits: None,
             parts: 1,
+            stands_by: None,
             newborn: Some(Newborn { ember: ember_number, root, unplaced: true, carried_micros: 0 }),
         };
         ember.instances.insert(number);

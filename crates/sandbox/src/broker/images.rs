@@ -8,7 +8,7 @@ use super::errand::Then;
 use super::instance::Pending;
 use super::serve::Broker;
 use crate::failure::{At, Failure};
-use crate::root::scratch::{Template, USUAL_BYTES};
+use crate::root::scratch::{self, Template, USUAL_BYTES};
 use crate::spec::Layers;
 
 /// Sizes that are kept besides the usual one; what was not used for longest goes first.
@@ -39,14 +39,15 @@ impl Broker {
     pub(super) fn prepare_image(&mut self, bytes: u64) -> Result<(), Failure> {
         let is_it = |template: &Template| template.bytes() == bytes;
         let under_way = self.errands.any(|then| matches!(then, Then::Image(template) if is_it(template)));
-        if under_way || bytes == USUAL_BYTES || self.template.is_none() || self.images.ready.iter().any(is_it) {
+        if under_way || bytes == USUAL_BYTES || self.template.is_none() || self.images.ready.iter().any(is_it)
+        {
             return Ok(());
         }
         let template = Template::begin(&self.configuration.directory, bytes)?;
         let number = template.descriptor().as_raw_fd();
         let image = template.share().at(|| "share an image")?;
         self.send_off(c"lambent-image", &[number, image.as_raw_fd()], Then::Image(template), |_| {
-            Template::format(&image, bytes)
+            scratch::format(&image, bytes)
         })
     }
 

@@ -74,6 +74,8 @@ pub(super) struct Instance {
     pub(super) parts: u32,
     /// What the shell had used before its start.
     pub(super) before: Usage,
+    /// If it stands by: the bytes of the `/tmp` that it has meanwhile.
+    pub(super) stands_by: Option<u64>,
     /// If its program is an ember, or was to be one.
     pub(super) ember: Option<Box<Ember>>,
     /// If it was forked from an ember.
@@ -109,6 +111,8 @@ impl Instance {
     /// Sets limits and hands the order over.
     pub(super) fn send_order(&mut self, pending: &mut Pending) -> Result<(), Failure> {
         self.ember = pending.ember.take();
+        let Outline { standby, tmp_bytes, .. } = pending.ticket.outline;
+        self.stands_by = standby.then_some(tmp_bytes);
         if let Some(group) = &self.group {
             if self.layers.limits && pending.ticket.outline.layers.limits {
                 group.limit(&pending.ticket.outline.limits)?;

@@ -13,17 +13,23 @@
 //!   may be forked at all;
 //! * `listen`: reports of `listen()`;
 //! * `sockets`: sockets inside a sandbox for the server;
+//! * `assign`: telling a sandbox that stands by what it is for;
+//! * `images`: `/tmp` of other sizes;
+//! * `errand`: what is done beside the loop;
 //! * `fairness`: one CPU weight for all sandboxes of one owner;
 //! * `pressure`: want of memory, told to the server;
 //! * `end`: from the last process to the last control group;
 //! * `watch`: descriptors in the epoll set.
 
+mod assign;
 mod begin;
 mod ember;
 mod end;
+mod errand;
 mod fairness;
 mod fork;
 mod hello;
+mod images;
 mod instance;
 mod listen;
 mod mover;

@@ -216,7 +216,7 @@ impl Broker {
             .get(&number)
             .ok_or_else(|| Failure::new("make roots", "there is no such sandbox"))?;
         let init = instance.process.as_fd();
-        let template = self.template.as_ref();
+        let template = self.template_for(work.scratch_bytes);
         let kept = [socket.as_raw_fd(), init.as_raw_fd()];
         let images = template.map(|template| template.descriptor().as_raw_fd());
         shell::begin_aside(c"lambent-roots", kept.into_iter().chain(images))?;

@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::ember::Ember;
+use super::errand::Errands;
+use super::images::Images;
 use super::instance::{Instance, Pending, State, Ticket};
 use super::mover::Mover;
 use super::pool::Appetite;
@@ -71,6 +73,8 @@ pub(super) struct Broker {
     pub(super) refills: bool,
     pub(super) appetite: Appetite,
     pub(super) gauge: Option<Gauge>,
+    pub(super) images: Images,
+    pub(super) errands: Errands,
     pub(super) failures: u32,
     pub(super) last_failure: Option<Failure>,
 }
@@ -105,6 +109,7 @@ impl Broker {
                 Kind::Hello => self.greeted(number),
                 Kind::Roots => self.roots_reported(number),
                 Kind::Mover => self.hear_mover(),
+                Kind::Errand => self.reported(number),
             }
         }
         self.expire_forks();
@@ -185,6 +190,13 @@ impl Broker {
                 }
             }
             Request::Sockets { sandbox, family } => self.more_sockets(sandbox, family),
+            Request::Assign { sandbox, ticket, assignment } => {
+                self.begin_assignment(sandbox, ticket, assignment);
+            }
+            Request::Scratch { bytes } => {
+                // Who needs it hears why it cannot be made.
+                let _ = self.prepare_image(bytes);
+            }
             Request::Sharing { sandbox, ticket } => self.tell_sharing(sandbox, ticket),
             Request::Fork { sandbox, ticket, environment } => {
                 self.want_fork(sandbox, ticket, environment, descriptors);
@@ -208,12 +220,13 @@ impl Broker {
         }
         let layers = self.restrict(outline.layers);
         let (ember, control, inner) = self.kindling(outline, layers).map_err(|failure| (ticket, failure))?;
-        let order = Order::Start { frames, layers, ember, spec };
+        let image = self.needs_image(layers, outline.tmp_bytes);
+        let order = Order::Start { frames, layers, ember, image, spec };
         let descriptors = descriptors.into_iter().chain(inner).collect();
         let mut pending =
             Pending::new(ticket, outline, &order, descriptors).map_err(|failure| (ticket, failure))?;
         pending.ember = control;
-        self.assign(pending, layers)
+        if image { self.assign_with_image(pending, layers) } else { self.assign(pending, layers) }
     }
 
     /// What a program needs that may be forked, and its end of the control socket.

@@ -31,6 +31,8 @@ pub(super) enum Kind {
     Roots,
     /// The mover.
     Mover,
+    /// The report of an errand.
+    Errand,
 }
 
 /// One descriptor that is ready.
@@ -132,6 +134,7 @@ fn token(number: Number, kind: Kind) -> epoll::EventData {
         Kind::Hello => 6,
         Kind::Roots => 7,
         Kind::Mover => 8,
+        Kind::Errand => 9,
     };
     epoll::EventData::new_u64(u64::from(number) << 8 | kind)
 }
@@ -147,6 +150,7 @@ fn of_token(token: u64) -> Option<(Number, Kind)> {
         6 => Kind::Hello,
         7 => Kind::Roots,
         8 => Kind::Mover,
+        9 => Kind::Errand,
         _ => return None,
     };
     Some((Number::try_from(token >> 8).ok()?, kind))

@@ -53,18 +53,43 @@ struct LoopConfiguration {
     reserved: [u64; 8],
 }
 
-/// An image with an empty file system of the usual size, from which the others are copied.
+/// An image with an empty file system, from which those of its size are copied.
 #[derive(Debug)]
 pub(crate) struct Template {
     image: OwnedFd,
+    bytes: u64,
 }
 
 // === impl Template ===
 
 impl Template {
-    /// Makes one. It takes a few hundred kilobytes of disk and no name.
+    /// Makes one of the usual size. It takes a few hundred kilobytes of disk and no name.
     pub(crate) fn make(directory: &Path) -> Result<Self, Failure> {
-        Ok(Self { image: formatted(directory, USUAL_BYTES)? })
+        let template = Self::begin(directory, USUAL_BYTES)?;
+        format(&template.image, USUAL_BYTES)?;
+        Ok(template)
+    }
+
+    /// One that is not formatted yet.
+    pub(crate) fn begin(directory: &Path, bytes: u64) -> Result<Self, Failure> {
+        let image =
+            unnamed(directory, on_disk(bytes)).at(|| format!("make an image in {}", directory.display()))?;
+        Ok(Self { image, bytes })
+    }
+
+    /// One that came from another process.
+    pub(crate) fn received(image: OwnedFd, bytes: u64) -> Self {
+        Self { image, bytes }
+    }
+
+    /// The size of the `/tmp` that is copied from it.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Another descriptor of the same image.
+    pub(crate) fn share(&self) -> io::Result<OwnedFd> {
+        self.image.try_clone()
     }
 
     /// Its descriptor, which a shell keeps when it closes all others.
@@ -74,7 +99,7 @@ impl Template {
 
     /// A new image with the same content. Only the few blocks that hold anything are copied.
     fn copy(&self, directory: &Path) -> io::Result<OwnedFd> {
-        let copy = unnamed(directory, USUAL_BYTES)?;
+        let copy = unnamed(directory, on_disk(self.bytes))?;
         let mut position = 0;
         loop {
             let start = match rustix::fs::seek(&self.image, SeekFrom::Data(position)) {
@@ -99,12 +124,14 @@ pub(crate) fn mount_image(
     tree.mount(&mount, Path::new("/tmp")).at(|| "mount /tmp")
 }
 
-/// An image of this size, mounted nowhere yet; a copy of the template where the size is the usual one.
+/// An image of this size, mounted nowhere yet; a copy of the template where that is of this size.
 pub(crate) fn image(directory: &Path, bytes: u64, template: &Template) -> Result<OwnedFd, Failure> {
-    let image = if bytes == USUAL_BYTES {
+    let image = if bytes == template.bytes {
         template.copy(directory).at(|| "copy the image of /tmp")?
     } else {
-        formatted(directory, bytes)?
+        let own = Template::begin(directory, bytes)?;
+        format(&own.image, bytes)?;
+        own.image
     };
     let device = attach_loop(&image).at(|| "attach a loop device for /tmp")?;
     let mount = mount_ext4(&device).at(|| format!("mount {device}"))?;
@@ -133,13 +160,26 @@ fn unnamed(directory: &Path, bytes: u64) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-fn formatted(directory: &Path, bytes: u64) -> Result<OwnedFd, Failure> {
-    let image = unnamed(directory, bytes).at(|| format!("make an image in {}", directory.display()))?;
+/// How large an image is in which a file of so many bytes fits: the file system needs room of its own, for inodes and
+/// bitmaps, and keeps a fiftieth, at most 16 MiB, for what it did not see coming.
+fn on_disk(bytes: u64) -> u64 {
+    let groups = bytes.div_ceil(128 << 20);
+    let own = inodes(bytes) * 256 + groups * (32 << 10) + (256 << 10);
+    let kept = ((bytes + own) / 49).min(16 << 20);
+    (bytes + own + kept).next_multiple_of(4096)
+}
+
+fn inodes(bytes: u64) -> u64 {
+    (bytes / 16384).clamp(16, 262_144)
+}
+
+/// Makes an empty file system in an image. It takes several milliseconds, in a program of its own.
+pub(crate) fn format(image: &OwnedFd, bytes: u64) -> Result<(), Failure> {
     let program = MAKE
         .iter()
         .find(|path| Path::new(path).exists())
         .ok_or_else(|| Failure::new("find mkfs.ext4", "not installed: install e2fsprogs"))?;
-    let inodes = (bytes / 16384).clamp(16, 262_144).to_string();
+    let inodes = inodes(bytes).to_string();
     let input = image.try_clone().at(|| "share the image")?;
     // No journal: the file system never outlives its sandbox.
     let output = Command::new(program)
@@ -152,7 +192,7 @@ fn formatted(directory: &Path, bytes: u64) -> Result<OwnedFd, Failure> {
         .output()
         .at(|| format!("run {program}"))?;
     if output.status.success() {
-        return Ok(image);
+        return Ok(());
     }
     let reason = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
     Err(Failure::new(format!("run {program}"), format!("{}: {reason}", output.status)))

@@ -58,6 +58,8 @@ struct Start {
     spec: Spec,
     layers: Layers,
     ember: Kindling,
+    /// From which a `/tmp` of another size is copied.
+    image: Option<Template>,
     channels: program::Channels,
 }
 
@@ -92,7 +94,8 @@ fn try_live(seed: &Seed<'_>) -> Result<(), Failure> {
     let Some(start) = wait_for_order(&seed.control)? else { return Ok(()) };
     compose(seed, &mut prepared, &start)?;
     give_up_host(seed, &prepared, start.layers)?;
-    let Start { spec, layers, ember, channels } = start;
+    let Start { spec, layers, ember, image, channels } = start;
+    drop(image);
     let program = program::start(seed, &program::Plan { spec: &spec, layers, ember }, channels)?;
     init::supervise(&seed.control, program, layers, ember)
 }
@@ -115,7 +118,7 @@ fn wait_for_order(control: &OwnedFd) -> Result<Option<Start>, Failure> {
         return Ok(None);
     };
     let order: Order<'_> = serde_json::from_slice(bytes).at(|| "read an order")?;
-    let Order::Start { frames, layers, ember, spec } = order else {
+    let Order::Start { frames, layers, ember, image, spec } = order else {
         return Err(Failure::new("read an order", "the first one must be to start"));
     };
     let spec: Spec = serde_json::from_str(spec.get()).at(|| "read the spec")?;
@@ -124,7 +127,9 @@ fn wait_for_order(control: &OwnedFd) -> Result<Option<Start>, Failure> {
     let output = descriptors.next().ok_or_else(|| Failure::new("read an order", "no output came along"))?;
     let frames = if frames { descriptors.next() } else { None };
     let control = if ember == Kindling::None { None } else { descriptors.next() };
-    Ok(Some(Start { spec, layers, ember, channels: program::Channels { output, frames, control } }))
+    let image = if image { descriptors.next() } else { None };
+    let image = image.map(|image| Template::received(image, spec.tmp_bytes));
+    Ok(Some(Start { spec, layers, ember, image, channels: program::Channels { output, frames, control } }))
 }
 
 /// Everything that the spec adds to what is prepared, and the change into the new root.
@@ -134,7 +139,8 @@ fn compose(seed: &Seed<'_>, prepared: &mut Prepared, start: &Start) -> Result<()
     }
     let Some(tree) = prepared.tree.take() else { return Ok(()) };
     if start.spec.tmp_bytes != seed.scratch_bytes {
-        prepared.replace_scratch(&tree, seed, start.spec.tmp_bytes)?;
+        let scratch = start.image.as_ref().map_or(seed.scratch, Scratch::Images);
+        prepared.replace_scratch(&tree, seed, scratch, start.spec.tmp_bytes)?;
     }
     start.spec.mounts.iter().try_for_each(|mount| tree.add(mount))?;
     if start.ember == Kindling::Ember {

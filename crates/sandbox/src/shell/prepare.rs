@@ -37,10 +37,16 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Puts a `/tmp` of another size in the place of the one prepared.
-    pub(crate) fn replace_scratch(&self, tree: &Tree, seed: &Seed<'_>, bytes: u64) -> Result<(), Failure> {
+    pub(crate) fn replace_scratch(
+        &self,
+        tree: &Tree,
+        seed: &Seed<'_>,
+        scratch: Scratch<'_>,
+        bytes: u64,
+    ) -> Result<(), Failure> {
         rustix::mount::unmount(place_of(seed.directory).join("tmp"), UnmountFlags::DETACH)
             .at(|| "replace the prepared /tmp")?;
-        mount_scratch(tree, seed, bytes)
+        mount_scratch(tree, seed, scratch, bytes)
     }
 }
 
@@ -79,12 +85,12 @@ fn make_tree(seed: &Seed<'_>) -> Result<Tree, Failure> {
     let tree = Tree::make(&place_of(seed.directory))?;
     devices::add(&tree)?;
     process_information::add(&tree)?;
-    mount_scratch(&tree, seed, seed.scratch_bytes)?;
+    mount_scratch(&tree, seed, seed.scratch, seed.scratch_bytes)?;
     Ok(tree)
 }
 
-fn mount_scratch(tree: &Tree, seed: &Seed<'_>, bytes: u64) -> Result<(), Failure> {
-    match seed.scratch {
+fn mount_scratch(tree: &Tree, seed: &Seed<'_>, scratch: Scratch<'_>, bytes: u64) -> Result<(), Failure> {
+    match scratch {
         Scratch::Images(template) => scratch::mount_image(tree, seed.directory, bytes, template),
         Scratch::Memory => scratch::mount_memory(tree, bytes),
     }

@@ -11,6 +11,8 @@ mod network;
 mod placement;
 mod reduced;
 mod share;
+mod sharing;
+mod standby;
 
 use std::process::ExitCode;
 
@@ -26,11 +28,13 @@ fn main() -> ExitCode {
     let cases = [
         life::CASES,
         embers::CASES,
+        sharing::CASES,
         limits::CASES,
         metering::CASES,
         network::CASES,
         placement::CASES,
         share::CASES,
+        standby::CASES,
         leftovers::CASES,
         reduced::CASES,
     ]
