@@ -11,6 +11,7 @@ use crate::environment;
 use crate::error::Error;
 use crate::names::is_version;
 use crate::records::Configuration;
+use crate::snap_start;
 
 const ROLE: &str = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+";
 /// The largest `MemorySize` and `EphemeralStorage` of the model, in MiB.
@@ -30,6 +31,7 @@ pub struct Wanted {
     memory: Option<u32>,
     tmp: Option<u32>,
     environment: Option<BTreeMap<String, String>>,
+    snap_start: Option<bool>,
 }
 
 // === impl Wanted ===
@@ -72,6 +74,13 @@ impl Wanted {
             wanted.environment = Some(variables);
             object.finish();
         }
+        if let Some(mut object) = members.object("SnapStart")? {
+            if let Some(applies_to) = object.text("ApplyOn")? {
+                check.one_of("snapStart.applyOn", &applies_to, &[snap_start::PUBLISHED, snap_start::NONE]);
+                wanted.snap_start = Some(applies_to == snap_start::PUBLISHED);
+            }
+            object.finish();
+        }
         Ok(wanted)
     }
 
@@ -90,7 +99,10 @@ impl Wanted {
     }
 
     /// Writes what is wanted over what is there.
-    pub fn apply(self, to: &mut Configuration) {
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] where the two do not go together.
+    pub fn apply(self, to: &mut Configuration) -> Result<(), Error> {
         set(&mut to.runtime, self.runtime);
         set(&mut to.handler, self.handler);
         set(&mut to.role, self.role);
@@ -101,6 +113,8 @@ impl Wanted {
         if self.environment.is_some() {
             to.environment = self.environment;
         }
+        set(&mut to.snap_start, self.snap_start);
+        snap_start::check(to)
     }
 
     fn check_texts(&self, check: &mut Violations) {

@@ -21,6 +21,7 @@ mod paging;
 pub mod records;
 mod route;
 mod service;
+mod snap_start;
 mod unsupported;
 mod view;
 

@@ -57,6 +57,9 @@ pub struct Configuration {
     pub tmp_mib: u32,
     /// Environment variables; `None` where none were ever given.
     pub environment: Option<BTreeMap<String, String>>,
+    /// Whether `SnapStart` applies to its published versions.
+    #[serde(default)]
+    pub snap_start: bool,
     /// The code.
     pub code: Code,
     /// When it was last changed.
@@ -126,7 +129,7 @@ impl Configuration {
     /// Digest of what makes one publication differ from the next: everything but times and revisions.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let parts = serde_json::json!([
+        let mut parts = vec![serde_json::json!([
             self.runtime,
             self.handler,
             self.role,
@@ -136,8 +139,13 @@ impl Configuration {
             self.tmp_mib,
             self.environment,
             self.code.sha256,
-        ]);
-        crate::digest::hex(&parts)
+        ])];
+        // Records from before there was such a thing keep their fingerprints.
+        parts.extend(self.snap_start.then(|| "snap-start".into()));
+        match parts.as_slice() {
+            [one] => crate::digest::hex(one),
+            parts => crate::digest::hex(&parts.into()),
+        }
     }
 
     /// Marks a change.

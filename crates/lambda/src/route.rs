@@ -11,12 +11,13 @@ use store::Artifacts;
 use types::arn::{FunctionReference, LATEST, function_arn};
 use types::function::{self, Runtime};
 use types::routing;
-use types::settings::Settings;
+use types::settings::{Init, Settings};
 
 use crate::digest;
 use crate::entry::Draft;
 use crate::names::qualified_arn;
 use crate::records::{Configuration, Function};
+use crate::snap_start;
 
 /// Unpacked code by digest.
 #[derive(Debug, Clone, Default)]
@@ -77,7 +78,11 @@ fn version(
     let code = trees.0.get(&configuration.code.digest)?.clone();
     let runtime: Runtime = configuration.runtime.parse().ok()?;
     // Both were checked before they were stored: what does not parse was made by another version.
-    let settings = Settings::from_tags(&function.tags).ok()?;
+    let mut settings = Settings::from_tags(&function.tags).ok()?;
+    let snap_start = snap_start::is_on(configuration, name);
+    if snap_start && settings.init == Init::Auto {
+        settings.init = Init::Shared;
+    }
     let arn = match name {
         LATEST => function_arn(&function.name),
         number => qualified_arn(&function.name, number),
@@ -97,7 +102,7 @@ fn version(
         code_sha256: configuration.code.sha256.clone(),
         settings,
         reserved_concurrency: function.reserved_concurrency,
-        snap_start: false,
+        snap_start,
     })
 }
 
@@ -113,5 +118,7 @@ fn revision(arn: &str, configuration: &Configuration, settings: &Settings) -> St
         configuration.timeout_seconds,
         configuration.environment,
         settings.server,
+        configuration.role,
+        configuration.snap_start,
     ]))
 }

@@ -89,10 +89,7 @@ fn check_package(members: &mut Members) -> Result<(), Error> {
 }
 
 fn check_modes(members: &mut Members) -> Result<(), Error> {
-    let modes = [
-        ("TracingConfig", "Mode", "PassThrough", "Active", "tracingConfig.mode"),
-        ("SnapStart", "ApplyOn", "None", "PublishedVersions", "snapStart.applyOn"),
-    ];
+    let modes = [("TracingConfig", "Mode", "PassThrough", "Active", "tracingConfig.mode")];
     for (member, inner, harmless, asks, path) in modes {
         let Some(mut object) = members.object(member)? else { continue };
         match object.text(inner)? {

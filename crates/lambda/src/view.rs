@@ -8,6 +8,7 @@ use crate::digest;
 use crate::entry::Entry;
 use crate::names::{Target, qualified_arn};
 use crate::records::{Alias, Configuration, Url};
+use crate::snap_start;
 use crate::unsupported::host_architecture;
 
 /// One version of a function under the name a request used for it.
@@ -65,7 +66,7 @@ impl<'a> Shown<'a> {
         put("PackageType", json!("Zip"));
         put("Architectures", json!([host_architecture()]));
         put("EphemeralStorage", json!({"Size": configuration.tmp_mib}));
-        put("SnapStart", json!({"ApplyOn": "None", "OptimizationStatus": "Off"}));
+        put("SnapStart", snap_start::shown(configuration, version));
         put("LoggingConfig", json!({"LogFormat": "Text", "LogGroup": format!("/aws/lambda/{name}")}));
         if let Some(variables) = &configuration.environment {
             put("Environment", json!({"Variables": variables}));

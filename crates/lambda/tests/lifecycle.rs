@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use support::{Platform, encoded, function, function_with};
 use types::body;
 use types::limits::Limits;
+use types::settings::Init;
 
 const FUNCTIONS: &str = "/2015-03-31/functions";
 
@@ -130,6 +131,36 @@ async fn a_version_is_published_once_per_change() {
     assert!(platform.resolve("hello:2").is_none());
     platform.json("PUT", &format!("{FUNCTIONS}/hello/configuration"), json!({"Timeout": 6})).await;
     assert_eq!(platform.json("POST", &versions, json!({})).await.json["Version"], "3");
+}
+
+#[tokio::test]
+async fn snap_start_is_in_force_for_published_versions() {
+    let platform = Platform::new().await;
+    platform.create("hello").await;
+    let configuration = format!("{FUNCTIONS}/hello/configuration");
+    let versions = format!("{FUNCTIONS}/hello/versions");
+    platform.json("POST", &versions, json!({})).await;
+    let asked = json!({"SnapStart": {"ApplyOn": "PublishedVersions"}});
+    let refused = platform.json("PUT", &configuration, asked.clone()).await;
+    let message = "python3.11 is not supported for SnapStart enabled functions.";
+    assert_eq!((refused.code(), &refused.json["message"]), ("InvalidParameterValueException", &json!(message)));
+    let mut wanted = asked;
+    wanted["Runtime"] = "python3.12".into();
+    let latest = platform.json("PUT", &configuration, wanted).await;
+    let shown = |status: &str| json!({"ApplyOn": "PublishedVersions", "OptimizationStatus": status});
+    assert_eq!((latest.status, &latest.json["SnapStart"]), (StatusCode::OK, &shown("Off")));
+    let published = platform.json("POST", &versions, json!({})).await;
+    assert_eq!((&published.json["Version"], &published.json["SnapStart"]), (&json!("2"), &shown("On")));
+    let settings = |name| {
+        let version = platform.resolve(name).unwrap();
+        (version.snap_start, version.settings.init)
+    };
+    assert_eq!(settings("hello:1"), (false, Init::Auto));
+    assert_eq!(settings("hello"), (false, Init::Auto));
+    assert_eq!(settings("hello:2"), (true, Init::Shared));
+    platform.json("PUT", &configuration, json!({"SnapStart": {"ApplyOn": "None"}})).await;
+    let published = platform.json("POST", &versions, json!({})).await;
+    assert_eq!(published.json["Version"], "3", "it is a change");
 }
 
 #[tokio::test]

@@ -40,7 +40,6 @@ async fn what_the_model_accepts_and_we_do_not_is_named() {
         ("AcceleratorConfig", json!({"x": "y"})),
         ("PublishTo", json!("LATEST_PUBLISHED")),
         ("TracingConfig", json!({"Mode": "Active"})),
-        ("SnapStart", json!({"ApplyOn": "PublishedVersions"})),
         ("LoggingConfig", json!({"LogFormat": "JSON"})),
         ("LoggingConfig", json!({"LogGroup": "mine"})),
         ("PackageType", json!("Image")),
@@ -109,6 +108,10 @@ async fn constraints_of_the_model() {
         (json!({"FunctionName": "x".repeat(65)}), "Member must have length less than or equal to 64"),
         (json!({"Runtime": "cobol"}), "Value cobol at 'runtime' failed"),
         (json!({"Runtime": "python3.8"}), "not installed on this host: available are [python3.11"),
+        (
+            json!({"SnapStart": {"ApplyOn": "PublishedVersions"}}),
+            "python3.11 is not supported for SnapStart enabled functions.",
+        ),
         (json!({"Runtime": null}), "Runtime and Handler are mandatory"),
         (json!({"Code": {}}), "Please provide a source for function code."),
         (json!({"Tags": {"lambent:idle": "1"}}), "unknown tag `lambent:idle`"),

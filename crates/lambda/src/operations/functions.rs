@@ -66,7 +66,7 @@ pub async fn create(service: &Service, request: Request) -> Result<Response, Err
     let code = code::take(&mut source, service.catalogue.artifacts(), limits).await?;
     source.finish();
     let mut draft =
-        Draft { function: new_function(target.name, wanted, code, tags), versions: BTreeMap::new() };
+        Draft { function: new_function(target.name, wanted, code, tags)?, versions: BTreeMap::new() };
     let version = publish.then(|| versions::add(&mut draft, None));
     let entry = service.catalogue.create(draft).await?;
     shown(&entry, version.map(|number| number.to_string()).as_deref(), StatusCode::CREATED)
@@ -156,7 +156,12 @@ fn new_name(text: &str) -> Result<Target, Error> {
     Ok(target)
 }
 
-fn new_function(name: String, wanted: Wanted, code: Code, tags: BTreeMap<String, String>) -> Function {
+fn new_function(
+    name: String,
+    wanted: Wanted,
+    code: Code,
+    tags: BTreeMap<String, String>,
+) -> Result<Function, Error> {
     let mut latest = Configuration {
         runtime: String::new(),
         handler: String::new(),
@@ -166,12 +171,13 @@ fn new_function(name: String, wanted: Wanted, code: Code, tags: BTreeMap<String,
         memory_mib: DEFAULT_MEMORY_MIB,
         tmp_mib: DEFAULT_TMP_MIB,
         environment: None,
+        snap_start: false,
         code,
         last_modified: Timestamp::now(),
         revision_id: revision_id(),
     };
-    wanted.apply(&mut latest);
-    Function {
+    wanted.apply(&mut latest)?;
+    Ok(Function {
         name,
         latest,
         next_version: 1,
@@ -180,5 +186,5 @@ fn new_function(name: String, wanted: Wanted, code: Code, tags: BTreeMap<String,
         policies: BTreeMap::new(),
         tags,
         reserved_concurrency: None,
-    }
+    })
 }

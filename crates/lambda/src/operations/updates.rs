@@ -57,7 +57,7 @@ pub async fn configuration(service: &Service, request: Request) -> Result<Respon
     wanted.check(&service.options.runtimes)?;
     let edit = |draft: &mut Draft| {
         check_revision(expected.as_deref(), &draft.function.latest.revision_id)?;
-        wanted.apply(&mut draft.function.latest);
+        wanted.apply(&mut draft.function.latest)?;
         draft.function.latest.touch();
         Ok(())
     };

@@ -66,7 +66,7 @@ impl Platform {
     pub async fn over(store: Store, limits: Limits) -> Self {
         let (routes, changes) = (Table::default(), Arc::new(AtomicUsize::new(0)));
         let worker = Arc::new(FakeWorker::default());
-        let runtimes = ["python3.11", "nodejs20.x", "provided.al2023"].map(str::to_owned).to_vec();
+        let runtimes = ["python3.11", "python3.12", "nodejs20.x", "provided.al2023"].map(str::to_owned).to_vec();
         let options = Options { limits, gateway_authority: "localhost:8080".to_owned(), runtimes };
         let counted = Arc::clone(&changes);
         let changed = Box::new(move || _ = counted.fetch_add(1, Ordering::SeqCst));
