@@ -61,6 +61,8 @@ pub enum Command {
     Rollback(commands::rollback::RollbackArguments),
     Delete(commands::delete::DeleteArguments),
     Status(commands::status::StatusArguments),
+    Explain(commands::explain::ExplainArguments),
+    Trace(commands::trace::TraceArguments),
     Doctor(commands::doctor::DoctorArguments),
     Simulate(commands::simulate::SimulateArguments),
 }

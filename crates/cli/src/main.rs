@@ -61,6 +61,8 @@ fn dispatch(arguments: Arguments, printer: Printer) -> anyhow::Result<ExitStatus
             Command::Delete(delete) => commands::delete::run(&delete, &server, printer).await,
             Command::Rollback(rollback) => commands::rollback::run(&rollback, &server, printer).await,
             Command::Status(status) => commands::status::run(&status, &server, printer).await,
+            Command::Explain(explain) => commands::explain::run(&explain, &server, printer).await,
+            Command::Trace(trace) => commands::trace::run(&trace, &server, printer).await,
             Command::Serve(_) | Command::Doctor(_) | Command::Simulate(_) => Ok(ExitStatus::Success),
         }
     })

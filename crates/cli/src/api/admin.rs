@@ -36,6 +36,16 @@ impl Admin {
         self.get("GET /v1/functions/NAME", &format!("/v1/functions/{name}")).await
     }
 
+    /// Why one function is as it is.
+    pub async fn explain(&self, name: &str) -> Result<Value, Error> {
+        self.get("GET /v1/functions/NAME/explain", &format!("/v1/functions/{name}/explain")).await
+    }
+
+    /// The timeline of one request.
+    pub async fn request(&self, id: &str) -> Result<Value, Error> {
+        self.get("GET /v1/requests/ID", &format!("/v1/requests/{id}")).await
+    }
+
     async fn get(&self, operation: &'static str, path: &str) -> Result<Value, Error> {
         let mut request = Request::new(Bytes::new());
         *request.method_mut() = Method::GET;

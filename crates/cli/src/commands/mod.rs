@@ -6,6 +6,7 @@ pub mod delete;
 pub mod deploy;
 pub mod describe;
 pub mod doctor;
+pub mod explain;
 pub mod invoke;
 pub mod list;
 pub mod logs;
@@ -13,6 +14,7 @@ pub mod rollback;
 pub mod serve;
 pub mod simulate;
 pub mod status;
+pub mod trace;
 
 /// How a command that ran to its end came out. A command that could not run is an error instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

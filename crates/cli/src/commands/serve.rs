@@ -78,6 +78,9 @@ struct LimitArguments {
     /// Seconds a process that instances are forked from may live before a new one takes its place
     #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().ember_seconds)]
     limit_ember: u32,
+    /// Percent of the machine's memory that idle instances may hold before they stay for less time
+    #[arg(long, value_name = "PERCENT", default_value_t = Limits::default().idle_percent)]
+    limit_idle_memory: u32,
 }
 
 /// Runs the command; returns when the server has ended.
@@ -120,6 +123,7 @@ impl LimitArguments {
             instances: self.limit_instances,
             starts: self.limit_starts,
             ember_seconds: self.limit_ember,
+            idle_percent: self.limit_idle_memory,
         }
     }
 }

@@ -113,7 +113,7 @@ fn trouble(function: &Value) -> Vec<String> {
 }
 
 /// `850 ms`, `12 s`, `3 min`, `2 h`.
-fn duration(milliseconds: u64) -> String {
+pub fn duration(milliseconds: u64) -> String {
     match milliseconds {
         0..1_000 => format!("{milliseconds} ms"),
         1_000..120_000 => format!("{} s", milliseconds / 1_000),

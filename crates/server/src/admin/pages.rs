@@ -1,7 +1,8 @@
 //! The admin's pages as values: pure functions from what is known to what is shown.
 //!
 //! `/v1/status` is [`Status`]: the server's own [`Description`], then the worker's status, whose
-//! `functions` lists instances. `/v1/functions/NAME` is one of those functions.
+//! `functions` lists instances. `/v1/functions/NAME` is one of those functions. `/v1/functions/NAME/explain` and
+//! `/v1/requests/ID` are the worker's own values.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -59,10 +59,12 @@ impl Admin {
             ["v1", "status"] => self.status(),
             ["v1", "functions", name] => self.function(name),
             ["v1", "functions", name, "isolation"] => self.isolation(name),
+            ["v1", "functions", name, "explain"] => self.explain(name),
+            ["v1", "requests", id] => self.request(id),
             _ => error(
                 StatusCode::NOT_FOUND,
-                "no such page: there are /healthz, /metrics, /v1/status, /v1/functions/NAME and \
-                 /v1/functions/NAME/isolation",
+                "no such page: there are /healthz, /metrics, /v1/status, /v1/functions/NAME, \
+                 /v1/functions/NAME/isolation, /v1/functions/NAME/explain and /v1/requests/ID",
             ),
         }
     }
@@ -108,6 +110,26 @@ impl Admin {
         match self.0.worker.isolation(&version) {
             Ok(spec) => page(&spec),
             Err(reason) => error(StatusCode::CONFLICT, &reason.to_string()),
+        }
+    }
+
+    fn explain(&self, name: &str) -> Response<Body> {
+        if !self.0.routes.load().functions.contains_key(name) {
+            return unknown(name);
+        }
+        page(&self.0.worker.explain(name))
+    }
+
+    fn request(&self, id: &str) -> Response<Body> {
+        let Ok(request) = id.parse() else {
+            return error(StatusCode::BAD_REQUEST, &format!("`{id}` is not a request's id"));
+        };
+        match self.0.worker.trace(request) {
+            Some(trace) => page(&trace),
+            None => error(
+                StatusCode::NOT_FOUND,
+                &format!("request {request} is not among the last {} that this server has seen", worker::trace::KEPT),
+            ),
         }
     }
 }
