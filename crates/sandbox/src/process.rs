@@ -75,6 +75,17 @@ pub(crate) enum Hello {
     Closed,
 }
 
+/// How far a TCP socket is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TcpState {
+    /// It listens, or has never been connected.
+    Unconnected,
+    /// It is connected, or on the way to that or from it.
+    Connected,
+    /// It was connected and is not any more.
+    Over,
+}
+
 // === impl Place ===
 
 impl Place {
@@ -237,6 +248,46 @@ pub(crate) fn children_of(pid: Pid) -> Vec<Pid> {
 /// A process id in decimal.
 pub(crate) fn parse(text: &str) -> Option<Pid> {
     Pid::from_raw(text.parse().ok().filter(|&number| number > 0)?)
+}
+
+/// Who has made the other end of a unix socket: of a pair that is the process which made the pair.
+pub(crate) fn maker_of_peer(socket: impl AsFd) -> Option<Pid> {
+    let mut who = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    socket_option(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, &mut who).ok()?;
+    // Zero: it is not connected. Minus one and the like: not of this pid namespace.
+    if who.pid > 0 { Pid::from_raw(who.pid) } else { None }
+}
+
+/// How far a TCP socket is.
+pub(crate) fn tcp_state(socket: impl AsFd) -> Option<TcpState> {
+    const CLOSED: u8 = 7;
+    const LISTENING: u8 = 10;
+    // The beginning of `struct tcp_info`: the state, and at 5 what was agreed on with the other end.
+    let mut information = [0u8; 8];
+    socket_option(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &mut information).ok()?;
+    let [state, _, _, _, _, agreed, ..] = information;
+    Some(match (state, agreed) {
+        (LISTENING, _) | (CLOSED, 0) => TcpState::Unconnected,
+        (CLOSED, _) => TcpState::Over,
+        _ => TcpState::Connected,
+    })
+}
+
+/// Reads an option that is a plain structure.
+fn socket_option<T>(socket: impl AsFd, level: i32, option: i32, value: &mut T) -> io::Result<()> {
+    let mut size = libc::socklen_t::try_from(size_of::<T>()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: every caller pairs the option with the beginning of the structure that the kernel defines for it, of which
+    // it writes no more than the size given.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            option,
+            std::ptr::from_mut(value).cast(),
+            &raw mut size,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Makes a socket tell who has sent what it receives.
