@@ -89,7 +89,8 @@ class Ember:
             elif ready.get(frames, 0) & POLLHUP:
                 self._end()
             elif frames in ready:
-                self._serve_alone(_signal)
+                self.leave()
+                _signal.signal(_SIGCHLD, self._child_handler)
                 return False
 
     @staticmethod
@@ -101,7 +102,7 @@ class Ember:
         """Carries out one order. True in the newborn."""
         order, descriptors = self._receive()
         try:
-            if self._domain is None or len(descriptors) < 3:
+            if self._domain is None or len(descriptors) < (3 if listening is None else 4):
                 return False
             try:
                 child = quietfork.fork()
@@ -139,7 +140,7 @@ class Ember:
             os.dup2(output, 1)
             os.dup2(output, 2)
             self._connection.replace(frames)
-            if len(descriptors) > 3 and listening is not None:
+            if listening is not None:
                 os.dup2(descriptors[3], listening, False)
             self._domain.enter()
             quietfork.identify()
@@ -165,11 +166,11 @@ class Ember:
         except OSError:
             os.chdir(os.environ.get("LAMBDA_TASK_ROOT") or "/")
 
-    def _serve_alone(self, signals):
+    def leave(self):
+        """Never forks from here on. The broker sees the end of the control socket."""
         self._control.close()
         if self._domain is not None:
             os.close(self._domain.descriptor)
-        signals.signal(_SIGCHLD, self._child_handler)
 
     def _reap(self, *_signal):
         """Collects newborns that have ended. Children of the user's are not ours to collect."""

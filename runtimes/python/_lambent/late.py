@@ -31,18 +31,28 @@ def prepare(found):
         if present in sys.modules:
             for module in modules:
                 _try(__import__, module)
+    from . import rehearsal
+
     if found is None:
+        _try(_of_program, rehearsal)
         return
     _try(_compile_routes, found.value)
     _try(_build_middleware, found.value)
-    from . import rehearsal
-
     if found.kind == applications.HANDLER:
         _try(rehearsal.of_handler)
     elif found.kind == applications.WSGI:
         _try(rehearsal.of_wsgi, _try(_flask))
     else:
         _try(rehearsal.of_asgi, _try(_fastapi))
+
+
+def _of_program(rehearsal):
+    """A program with a server of its own: its applications are among its names."""
+    for value in list(vars(sys.modules["__main__"]).values()):
+        _try(_compile_routes, value)
+    application = _flask()
+    if application is not None:
+        rehearsal.of_wsgi(application)
 
 
 def _try(function, *arguments):
