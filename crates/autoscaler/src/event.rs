@@ -1,8 +1,13 @@
 //! The vocabulary of [`crate::decide`]: what can happen to a function, and what is to be done about it.
 //! Values only; the rules are in `scale` and `settle`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::keep_alive::price::Price;
 
 /// What makes instances interchangeable: two requests of one revision may share an instance.
 pub type Revision = Arc<str>;
@@ -20,14 +25,59 @@ pub struct Instance(pub u64);
 pub struct Policy {
     /// Most instances that may exist at once, in whatever phase.
     pub max_instances: u32,
-    /// Requests one instance handles at once; at least 1.
+    /// Requests one instance is expected to handle at once until one has been ready; at least 1.
     pub concurrency: u32,
     /// How long an instance may stay idle.
-    pub idle: Duration,
+    pub keep: Keep,
     /// How long a request may wait that no start is under way for.
     pub queue: Duration,
     /// Requests in progress (queued ones included) beyond which more are refused at once.
     pub reserved: Option<u32>,
+    /// Provisioned concurrency: places that are kept ready, by revision.
+    pub provisioned: BTreeMap<Revision, u32>,
+}
+
+/// How long what is idle stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// So long, and its template with it.
+    Fixed(Duration),
+    /// As long as the function's own gaps make it worth it.
+    Learned,
+}
+
+/// From what an instance is made, as far as it matters here: what takes about as long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Forked from a template that has run the init.
+    Fork,
+    /// Anything that runs an init of its own.
+    Fresh,
+}
+
+/// What an instance turned out to be, known once it is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    /// Requests it handles at once; at least 1.
+    pub places: u32,
+    /// How long it runs on without a request before it is frozen; `None`: it is not frozen.
+    pub freeze: Option<Duration>,
+    /// From what it was made.
+    pub tier: Tier,
+    /// How long that took, without what it waited for first.
+    pub took: Duration,
+}
+
+/// What the node asks for memory, and what of it a function's instances hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conditions {
+    /// What memory costs.
+    pub price: Price,
+    /// GiB that an idle instance holds, where it was measured.
+    pub memory: Option<f64>,
+    /// Memory of a template as a share of an instance's, where it was measured.
+    pub template_share: Option<f64>,
 }
 
 /// Whose doing it is that no instance came up.
@@ -40,7 +90,7 @@ pub enum StartFault {
 }
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The function's settings are now these.
     Configure(Policy),
@@ -66,6 +116,8 @@ pub enum Event {
     Started {
         /// The instance.
         instance: Instance,
+        /// What it turned out to be.
+        ready: Ready,
     },
     /// A start has failed and nothing of it is left.
     StartFailed {
@@ -80,6 +132,8 @@ pub enum Event {
         instance: Instance,
         /// Whether the instance may be used again.
         healthy: bool,
+        /// How long the request held its place.
+        served: Duration,
     },
     /// An assigned request never reached its instance, which is broken: the request waits again, at
     /// the place its arrival gives it.
@@ -103,6 +157,20 @@ pub enum Event {
         /// The revision.
         revision: Revision,
     },
+    /// A revision has a template now, or has none any more.
+    Template {
+        /// The revision.
+        revision: Revision,
+        /// Whether there is one.
+        there: bool,
+    },
+    /// What memory costs has changed, or what is known of the function's.
+    Conditions(Conditions),
+    /// The node is short of memory: this instance goes if it is idle.
+    Evict {
+        /// The instance.
+        instance: Instance,
+    },
     /// No more work is taken; everything goes as soon as it is free.
     Drain,
     /// The moment of [`crate::State::next_deadline`] has come.
@@ -123,6 +191,8 @@ pub enum Action {
     Want {
         /// The new instance.
         instance: Instance,
+        /// From what it will be made, as things are.
+        tier: Tier,
     },
     /// Start it now.
     Start {
@@ -143,6 +213,27 @@ pub enum Action {
         /// Why.
         reason: Reason,
     },
+    /// Stop the instance from running: nothing is asked of it.
+    Freeze {
+        /// The instance.
+        instance: Instance,
+    },
+    /// Let the instance run again; comes before the [`Action::Assign`] that needs it.
+    Thaw {
+        /// The instance.
+        instance: Instance,
+    },
+    /// Let go of a revision's template; report [`Event::Template`] when it is gone.
+    RetireTemplate {
+        /// The revision.
+        revision: Revision,
+    },
+    /// Make a revision's template again: its next request is expected; report [`Event::Template`] when it is
+    /// there.
+    MakeTemplate {
+        /// The revision.
+        revision: Revision,
+    },
     /// Tell the caller that the request is not run.
     Refuse {
         /// The request.
@@ -160,7 +251,8 @@ pub enum Action {
 }
 
 /// Why an instance goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Reason {
     /// It was idle for as long as it may be.
     Idle,
@@ -168,6 +260,8 @@ pub enum Reason {
     Replaced,
     /// Its place under the cap is needed by a request of another revision, or the cap was lowered.
     Evicted,
+    /// The node is short of memory, and it was worth the least.
+    Pressure,
     /// A request left it in an unknown state.
     Failed,
     /// The server is stopping.

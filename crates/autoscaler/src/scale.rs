@@ -6,13 +6,24 @@
 //! * never more instances than the cap, those on their way out included;
 //! * a request is queued, assigned, refused or failed: exactly one of them, and never twice;
 //! * requests of one revision are assigned in the order of their arrival;
-//! * an instance is in use by at most `concurrency` requests, and never again after a failure.
+//! * an instance is in use by at most as many requests as it has places, and never again after a failure;
+//! * none is in use while it is frozen;
+//! * none goes for idleness within its idle time of the last start.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::backoff::Backoff;
-use crate::event::{Action, Event, Instance, Policy, Reason, Refusal, Request, Revision, StartFault};
+use crate::demand::{Demand, Times};
+use crate::event::{
+    Action, Event, Instance, Policy, Ready, Reason, Refusal, Request, Revision, StartFault, Tier,
+};
+use crate::explain::{Cause, History, Rule};
+use crate::keep_alive::Prior;
+use crate::retain::{Learned, Retention, stays};
 
 /// How long requests for a replaced revision may still be on their way here.
 const STRAGGLERS: Duration = Duration::from_secs(10);
@@ -25,9 +36,29 @@ pub struct State {
     pub(crate) queue: VecDeque<Queued>,
     pub(crate) backoffs: BTreeMap<Revision, Backoff>,
     pub(crate) draining: bool,
+    pub(crate) demand: Demand,
+    pub(crate) retention: Retention,
+    /// Revisions that have a template.
+    pub(crate) templates: BTreeSet<Revision>,
+    /// When an instance was last started.
+    pub(crate) last_start: Option<Duration>,
+    pub(crate) history: History,
+    /// What the rule of the queue said last.
+    pub(crate) rule: Option<Rule>,
+    /// Places that instances of a revision turned out to have.
+    pub(crate) places: BTreeMap<Revision, u32>,
+    /// Until when nothing has to be done if nothing happens; never too late.
+    pub(crate) check: Duration,
     /// When revisions were replaced, for as long as stragglers may come.
     replaced: BTreeMap<Revision, Duration>,
     next_instance: u64,
+}
+
+/// What of a function survives a restart. Serialises; its parts are nobody else's.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    times: Times,
+    learned: Learned,
 }
 
 /// How many of each there are.
@@ -51,12 +82,29 @@ pub(crate) struct Held {
     pub revision: Revision,
     pub phase: Phase,
     pub leases: u32,
+    /// Requests it handles at once, or is expected to.
+    pub places: u32,
+    /// From what it is expected to be made, or was.
+    pub tier: Tier,
     /// When it was last made free, or became ready.
     pub used: Duration,
+    /// Since when it has not been used; before it was made, where it was made again ahead of time.
+    pub idle_since: Duration,
+    /// Whether nothing of the function ran then.
+    pub quiet: bool,
+    /// When it goes if nothing comes, and how long that is after its last use.
+    pub until: Duration,
+    pub stays: Duration,
+    pub freeze: Option<Duration>,
+    pub frozen: bool,
     /// Not to be kept once it is free.
     pub stale: bool,
     /// Not to be given anything more: its place is needed.
     pub closing: bool,
+    /// Why it was started.
+    pub cause: Cause,
+    /// Whether it was made ahead of a request that has not come yet.
+    pub expected: bool,
 }
 
 /// Where an instance is in its life.
@@ -74,8 +122,20 @@ pub(crate) struct Queued {
     pub request: Request,
     pub revision: Revision,
     pub arrived: Duration,
-    /// Whether a start or a place that is being freed is meant for it: then it does not time out.
-    pub covered: bool,
+    pub hope: Hope,
+    /// When it gets a start of its own if no place has come, set when it is first left without.
+    pub promised: Option<Duration>,
+}
+
+/// What a request waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hope {
+    /// Whatever comes; it waits no longer than requests may.
+    Anything,
+    /// A start or a place that is being freed for it.
+    Start,
+    /// A place that becomes free sooner than a start would be ready.
+    Place,
 }
 
 /// Takes `event` into account at `now` and says what is to be done.
@@ -83,40 +143,53 @@ pub(crate) struct Queued {
 /// `now` is the time since any fixed moment and never goes back.
 pub fn decide(state: &mut State, event: Event, now: Duration) -> Vec<Action> {
     let mut actions = Vec::new();
-    state.apply(event, now, &mut actions);
-    state.settle(now, &mut actions);
+    let settled = state.apply(event, now, &mut actions);
+    if !settled || state.check <= now {
+        state.settle(now, &mut actions);
+        state.check = state.deadline(now).unwrap_or(Duration::MAX);
+    }
     actions
 }
 
 // === impl State ===
 
 impl State {
-    /// A function without instances and requests.
+    /// A function without instances and requests, of which only this is believed.
     #[must_use]
-    pub fn new(policy: Policy) -> Self {
+    pub fn new(policy: Policy, prior: Arc<Prior>, memory: Memory) -> Self {
+        let demand = Demand::new(memory.times);
+        let mut retention = Retention::new(memory.learned, prior);
+        retention.refresh(&demand);
         Self {
             policy,
             instances: BTreeMap::new(),
             queue: VecDeque::new(),
             backoffs: BTreeMap::new(),
             draining: false,
+            demand,
+            retention,
+            templates: BTreeSet::new(),
+            last_start: None,
+            history: History::default(),
+            rule: None,
+            places: BTreeMap::new(),
+            check: Duration::MAX,
             replaced: BTreeMap::new(),
             next_instance: 1,
         }
     }
 
-    /// When [`Event::Tick`] is due if nothing else happens before; later than `now`, if `now` is the time
-    /// of the last [`decide`].
+    /// What survives a restart.
     #[must_use]
-    pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
-        let idle = self.instances.values().filter(|held| held.is_idle());
-        let idle = idle.map(|held| held.used.saturating_add(self.policy.idle)).min();
-        // The queue is in order of arrival: the first that can time out is the first that does.
-        let uncovered = self.queue.iter().find(|queued| !queued.covered);
-        let queue = uncovered.map(|queued| queued.arrived.saturating_add(self.policy.queue));
-        let pauses = self.backoffs.values().map(Backoff::retry_at).filter(|retry_at| *retry_at > now);
-        let retry = uncovered.and(pauses.min());
-        [idle, queue, retry].into_iter().flatten().min()
+    pub fn memory(&self) -> Memory {
+        Memory { times: self.demand.times().clone(), learned: self.retention.learned().clone() }
+    }
+
+    /// When [`Event::Tick`] is due if nothing else happens before; later than `now`, if `now` is the time
+    /// of the last [`decide`]. May be too early, never too late.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        (self.check < Duration::MAX).then_some(self.check)
     }
 
     /// How many of each there are.
@@ -153,49 +226,149 @@ impl State {
         &self.policy
     }
 
-    pub(crate) fn new_instance(&mut self, revision: &Revision, now: Duration) -> Instance {
+    /// The idle instance that is worth the least, and what it is worth: delay saved per second and GiB.
+    #[must_use]
+    pub fn cheapest(&self, now: Duration) -> Option<(Instance, f64)> {
+        let idle = self.instances.iter().filter(|(_, held)| held.is_idle());
+        idle.map(|(instance, held)| (*instance, self.retention.density(now.saturating_sub(held.idle_since))))
+            .min_by(|(_, one), (_, other)| one.total_cmp(other))
+    }
+
+    /// Instances of a revision that are ready.
+    #[must_use]
+    pub fn ready(&self, revision: &str) -> usize {
+        let ready = |held: &&Held| held.phase == Phase::Ready && *held.revision == *revision;
+        self.instances.values().filter(ready).count()
+    }
+
+    /// How long an idle instance stays as things are.
+    #[must_use]
+    pub fn idle_time(&self) -> Duration {
+        stays(self.retention.last_plan(self.policy.keep).instance)
+    }
+
+    /// Whether a revision is known to have a template.
+    #[must_use]
+    pub fn has_template(&self, revision: &str) -> bool {
+        self.templates.contains(revision)
+    }
+
+    /// From what the next instance of a revision is made.
+    pub(crate) fn tier(&self, revision: &Revision) -> Tier {
+        if self.templates.contains(revision) { Tier::Fork } else { Tier::Fresh }
+    }
+
+    pub(crate) fn new_instance(&mut self, revision: &Revision, cause: Cause, now: Duration) -> Instance {
         let instance = Instance(self.next_instance);
         self.next_instance += 1;
         let held = Held {
             revision: Revision::clone(revision),
             phase: Phase::Wanted,
             leases: 0,
+            places: self.places.get(revision).copied().unwrap_or(self.policy.concurrency).max(1),
+            tier: self.tier(revision),
             used: now,
+            idle_since: now,
+            quiet: false,
+            until: now,
+            stays: Duration::ZERO,
+            freeze: None,
+            frozen: false,
             stale: self.replaced.get(revision).is_some_and(|at| now.saturating_sub(*at) < STRAGGLERS),
             closing: false,
+            cause,
+            expected: false,
         };
         self.instances.insert(instance, held);
         instance
     }
 
-    fn apply(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
+    /// Hands a request to an instance that has a place.
+    pub(crate) fn assign(
+        &mut self,
+        request: Request,
+        instance: Instance,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        self.retention.leave = None;
+        let Some(held) = self.instances.get_mut(&instance) else { return };
+        if held.leases == 0 {
+            self.retention.used(held.idle_since, held.quiet, now);
+        }
+        held.leases += 1;
+        held.expected = false;
+        if std::mem::take(&mut held.frozen) {
+            actions.push(Action::Thaw { instance });
+        }
+        actions.push(Action::Assign { request, instance });
+    }
+
+    /// Whether nothing follows from it.
+    fn apply(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) -> bool {
         match event {
-            Event::Configure(policy) => self.policy = policy,
-            Event::Arrive { request, revision } => self.arrive(request, revision, now, actions),
+            Event::Configure(policy) => self.configure(policy),
+            Event::Arrive { request, revision } => return self.arrive(request, revision, now, actions),
             Event::Leave { request } => self.queue.retain(|queued| queued.request != request),
             Event::Admitted { instance } => self.admitted(instance, now, actions),
-            Event::Started { instance } => self.started(instance, now),
+            Event::Started { instance, ready } => self.started(instance, ready, now),
             Event::StartFailed { instance, fault } => self.start_failed(instance, fault, now, actions),
-            Event::Released { instance, healthy } => self.released(instance, healthy, now, actions),
+            Event::Released { instance, healthy, served } => {
+                self.demand.served(served);
+                return self.released(instance, healthy, now, actions);
+            }
             Event::Returned { request, revision, arrived, instance } => {
                 self.released(instance, false, now, actions);
                 let index =
                     self.queue.partition_point(|other| (other.arrived, other.request) < (arrived, request));
-                self.queue.insert(index, Queued { request, revision, arrived, covered: false });
+                self.queue.insert(index, Queued::new(request, revision, arrived));
             }
             Event::Gone { instance } => drop(self.instances.remove(&instance)),
             Event::Replaced { revision } => self.replace(revision, now),
+            Event::Template { revision, there } => self.template(revision, there, now),
+            Event::Conditions(conditions) => {
+                self.retention.set(conditions);
+                self.retention.refresh(&self.demand);
+            }
+            Event::Evict { instance } => self.evict(instance, now, actions),
             Event::Drain => self.drain(actions),
             Event::Tick => {}
         }
+        false
     }
 
-    fn arrive(&mut self, request: Request, revision: Revision, now: Duration, actions: &mut Vec<Action>) {
+    fn configure(&mut self, policy: Policy) {
+        let changed = policy.keep != self.policy.keep;
+        self.policy = policy;
+        if changed {
+            let stays = stays(self.retention.plan(self.policy.keep).instance);
+            for held in self.instances.values_mut().filter(|held| held.is_idle()) {
+                held.idles(held.idle_since, stays, held.quiet);
+            }
+        }
+    }
+
+    fn arrive(
+        &mut self,
+        request: Request,
+        revision: Revision,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        self.demand.arrived(now);
         if let Some(limit) = self.policy.reserved.filter(|limit| self.in_progress() >= u64::from(*limit)) {
             actions.push(Action::Refuse { request, refusal: Refusal::Reserved { limit } });
-        } else {
-            self.queue.push_back(Queued { request, revision, arrived: now, covered: false });
+            return false;
         }
+        if self.queue.is_empty() && !self.draining {
+            let free = self.instances.iter().filter(|(_, held)| held.free() > 0 && held.revision == revision);
+            if let Some((instance, _)) = free.max_by_key(|(instance, held)| held.order(**instance)) {
+                self.assign(request, *instance, now, actions);
+                return true;
+            }
+        }
+        self.queue.push_back(Queued::new(request, revision, now));
+        false
     }
 
     fn in_progress(&self) -> u64 {
@@ -207,16 +380,47 @@ impl State {
         let Some(held) = self.instances.get_mut(&instance) else { return };
         if held.phase == Phase::Wanted {
             held.phase = Phase::Starting { began: now };
+            self.last_start = Some(now);
+            self.history.started(instance, &held.cause, now);
             actions.push(Action::Start { instance, revision: Revision::clone(&held.revision) });
         }
     }
 
-    fn started(&mut self, instance: Instance, now: Duration) {
+    fn started(&mut self, instance: Instance, ready: Ready, now: Duration) {
+        self.demand.started(ready.tier, ready.took);
+        self.retention.refresh(&self.demand);
+        let window = self.retention.plan(self.policy.keep).instance;
         let Some(held) = self.instances.get_mut(&instance) else { return };
-        if matches!(held.phase, Phase::Starting { .. }) {
-            held.phase = Phase::Ready;
-            held.used = now;
-            self.backoffs.remove(&held.revision);
+        if !matches!(held.phase, Phase::Starting { .. }) {
+            return;
+        }
+        held.phase = Phase::Ready;
+        held.places = ready.places.max(1);
+        held.tier = ready.tier;
+        held.freeze = ready.freeze;
+        held.used = now;
+        match held.cause {
+            // Its window began when the instance that it stands for was last used.
+            Cause::Expected { since, quiet, until } => {
+                held.idle_since = since;
+                held.quiet = quiet;
+                held.until = until.max(now);
+                held.stays = held.until.saturating_sub(now);
+                held.expected = true;
+            }
+            _ => held.idles(now, stays(window), false),
+        }
+        self.places.insert(Revision::clone(&held.revision), held.places);
+        self.backoffs.remove(&held.revision);
+        self.rests(now);
+    }
+
+    /// Where nothing of the function runs, what it keeps goes in time.
+    fn rests(&mut self, now: Duration) {
+        let runs = self.instances.values().any(|held| held.leases > 0) || !self.queue.is_empty();
+        if !runs && self.retention.leave.is_none() {
+            let plan = self.retention.plan(self.policy.keep);
+            self.retention.quiet(plan, now);
         }
     }
 
@@ -243,13 +447,44 @@ impl State {
         }
     }
 
-    fn released(&mut self, instance: Instance, healthy: bool, now: Duration, actions: &mut Vec<Action>) {
-        let Some(held) = self.instances.get_mut(&instance) else { return };
+    /// Whether nothing follows from it.
+    fn released(
+        &mut self,
+        instance: Instance,
+        healthy: bool,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Some(held) = self.instances.get_mut(&instance) else { return false };
         held.leases = held.leases.saturating_sub(1);
         held.used = now;
         if !healthy && held.phase == Phase::Ready {
             held.phase = Phase::Retiring;
+            self.history.stopped(instance, Reason::Failed, now);
             actions.push(Action::Retire { instance, reason: Reason::Failed });
+        }
+        let (idle, kept) = (held.leases == 0, held.phase == Phase::Ready && !held.stale && !held.closing);
+        if idle {
+            self.becomes_idle(instance, now);
+        }
+        let within = self.instances.len() <= self.policy.max_instances as usize;
+        let settled = kept && within && self.queue.is_empty() && !self.draining;
+        if settled && idle {
+            let due = self.instances.get(&instance).and_then(|held| self.held_deadline(held, now));
+            let leave = self.retention.leave.filter(|_| !self.templates.is_empty()).map(|leave| leave.goes);
+            self.check = [due, leave].into_iter().flatten().fold(self.check, Duration::min);
+        }
+        settled
+    }
+
+    fn becomes_idle(&mut self, instance: Instance, now: Duration) {
+        let quiet = self.instances.values().all(|held| held.leases == 0);
+        let plan = self.retention.plan(self.policy.keep);
+        if quiet {
+            self.retention.quiet(plan, now);
+        }
+        if let Some(held) = self.instances.get_mut(&instance) {
+            held.idles(now, stays(plan.instance), quiet);
         }
     }
 
@@ -258,8 +493,27 @@ impl State {
             held.stale = true;
         }
         self.backoffs.remove(&revision);
+        self.places.remove(&revision);
+        self.retention.replaced(&revision);
         self.replaced.retain(|_, at| now.saturating_sub(*at) < STRAGGLERS);
         self.replaced.insert(revision, now);
+    }
+
+    fn template(&mut self, revision: Revision, there: bool, now: Duration) {
+        if there {
+            self.retention.forks();
+            self.retention.refresh(&self.demand);
+            self.templates.insert(revision);
+            self.rests(now);
+        } else {
+            self.templates.remove(&revision);
+        }
+    }
+
+    fn evict(&mut self, instance: Instance, now: Duration, actions: &mut Vec<Action>) {
+        if self.instances.get(&instance).is_some_and(Held::is_idle) {
+            self.let_go(instance, Reason::Pressure, now, actions);
+        }
     }
 
     fn drain(&mut self, actions: &mut Vec<Action>) {
@@ -282,5 +536,35 @@ impl State {
 impl Held {
     pub(crate) fn is_idle(&self) -> bool {
         self.phase == Phase::Ready && self.leases == 0
+    }
+
+    pub(crate) fn is_coming(&self) -> bool {
+        matches!(self.phase, Phase::Wanted | Phase::Starting { .. })
+    }
+
+    /// Places that a request may have now.
+    pub(crate) fn free(&self) -> u32 {
+        if self.phase == Phase::Ready && !self.closing { self.places.saturating_sub(self.leases) } else { 0 }
+    }
+
+    /// In what order instances are used, last first: the busy ones that have a place left, then the most
+    /// recently used.
+    pub(crate) fn order(&self, instance: Instance) -> (bool, Duration, Instance) {
+        (self.leases > 0, self.used, instance)
+    }
+
+    fn idles(&mut self, now: Duration, stays: Duration, quiet: bool) {
+        self.idle_since = now;
+        self.quiet = quiet;
+        self.stays = stays;
+        self.until = now.saturating_add(stays);
+    }
+}
+
+// === impl Queued ===
+
+impl Queued {
+    fn new(request: Request, revision: Revision, arrived: Duration) -> Self {
+        Self { request, revision, arrived, hope: Hope::Anything, promised: None }
     }
 }

@@ -10,7 +10,16 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::admission::Admission;
-use crate::{Action, Event, Instance, Policy, Reason, Refusal, Request, Revision, StartFault, State, decide};
+use crate::keep_alive::Prior;
+use crate::{
+    Action, Event, Instance, Keep, Memory, Policy, Ready, Reason, Refusal, Request, Revision, StartFault,
+    State, Tier, decide,
+};
+
+/// How long an instance may stay idle, after how long it is frozen, and what a start takes, as it is told.
+const IDLE: Duration = Duration::from_secs(10);
+const FREEZE: Duration = Duration::from_secs(2);
+const START: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Life {
@@ -26,6 +35,10 @@ struct World {
     now: Duration,
     instances: BTreeMap<Instance, (Revision, Life)>,
     leases: BTreeSet<(Request, Instance)>,
+    assigned: BTreeMap<Request, Duration>,
+    frozen: BTreeSet<Instance>,
+    last_start: Option<Duration>,
+    replaced: BTreeSet<Revision>,
     queued: BTreeMap<Request, (Revision, Duration)>,
     arrivals: BTreeMap<Request, Duration>,
     ended: BTreeSet<Request>,
@@ -37,7 +50,14 @@ struct World {
 
 fn policy(max_instances: u32) -> Policy {
     let second = Duration::from_secs(1);
-    Policy { max_instances, concurrency: 1, idle: second * 10, queue: second * 30, reserved: None }
+    Policy {
+        max_instances,
+        concurrency: 1,
+        keep: Keep::Fixed(IDLE),
+        queue: second * 30,
+        reserved: None,
+        provisioned: BTreeMap::new(),
+    }
 }
 
 fn revision(number: u8) -> Revision {
@@ -47,11 +67,15 @@ fn revision(number: u8) -> Revision {
 impl World {
     fn new(policy: Policy) -> Self {
         Self {
-            state: State::new(policy.clone()),
+            state: State::new(policy.clone(), Arc::new(Prior::default()), Memory::default()),
             policy,
             now: Duration::from_secs(1),
             instances: BTreeMap::new(),
             leases: BTreeSet::new(),
+            assigned: BTreeMap::new(),
+            frozen: BTreeSet::new(),
+            last_start: None,
+            replaced: BTreeSet::new(),
             queued: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             ended: BTreeSet::new(),
@@ -77,7 +101,7 @@ impl World {
 
     fn carry_out(&mut self, action: Action, admitted: Option<&Revision>) {
         match action {
-            Action::Want { instance } => {
+            Action::Want { instance, .. } => {
                 assert!(self.instances.len() < self.policy.max_instances as usize, "over the cap");
                 // The revision is told with Start; until then any will do.
                 let revision = self.arriving.clone().unwrap_or_else(|| revision(0));
@@ -87,6 +111,7 @@ impl World {
                 assert!(admitted.is_some());
                 assert_eq!(self.instances[&instance].1, Life::Wanted);
                 self.instances.insert(instance, (revision, Life::Starting));
+                self.last_start = Some(self.now);
             }
             Action::Withdraw { instance } => {
                 let (_, life) = self.instances.remove(&instance).unwrap();
@@ -99,6 +124,13 @@ impl World {
                 self.refusals.push(refusal);
             }
             Action::Fail { request, .. } => self.end(request),
+            Action::Freeze { instance } => {
+                assert!(matches!(self.instances[&instance].1, Life::Ready { .. }));
+                assert!(!self.leases.iter().any(|(_, other)| *other == instance), "frozen while in use");
+                assert!(self.frozen.insert(instance), "frozen twice");
+            }
+            Action::Thaw { instance } => assert!(self.frozen.remove(&instance), "thawed without need"),
+            Action::RetireTemplate { .. } | Action::MakeTemplate { .. } => {}
         }
     }
 
@@ -113,13 +145,16 @@ impl World {
             let earlier = (*other_arrived, *other) < (arrived, request);
             assert!(!(earlier && *other_revision == wanted), "{request:?} overtook {other:?}");
         }
+        assert!(!self.frozen.contains(&instance), "assigned to one that is frozen");
         self.leases.insert((request, instance));
+        self.assigned.insert(request, self.now);
     }
 
     fn retire(&mut self, instance: Instance, reason: Reason) {
         let (_, life) = self.instances.get_mut(&instance).unwrap();
         if let (Reason::Idle, Life::Ready { idle_since }) = (reason, *life) {
-            assert!(idle_since + self.policy.idle <= self.now, "retired before its time");
+            assert!(idle_since + IDLE <= self.now, "retired before its time");
+            assert!(self.last_start.is_none_or(|start| start + IDLE <= self.now), "stopped after a start");
         }
         if reason != Reason::Failed {
             assert!(!self.leases.iter().any(|(_, other)| *other == instance), "retired while in use");
@@ -135,7 +170,7 @@ impl World {
 
     fn check(&self) {
         let counts = self.state.counts();
-        assert!(self.state.next_deadline(self.now).is_none_or(|next| next > self.now), "a timer that spins");
+        assert!(self.state.next_deadline().is_none_or(|next| next > self.now), "a timer that spins");
         assert_eq!(counts.queued, self.queued.len(), "a request was lost");
         let known = counts.starting + counts.idle + counts.busy + counts.retiring;
         assert_eq!(known, self.instances.len(), "an instance was lost");
@@ -143,10 +178,28 @@ impl World {
             if let Life::Ready { idle_since } = life
                 && !self.leases.iter().any(|(_, other)| other == instance)
             {
-                let deadline = *idle_since + self.policy.idle;
-                assert!(deadline > self.now, "kept beyond its idle time");
-                assert!(self.state.next_deadline(self.now).is_some_and(|next| next <= deadline));
+                self.check_idle(*instance, *idle_since);
             }
+        }
+    }
+
+    fn check_idle(&self, instance: Instance, idle_since: Duration) {
+        let next = self.state.next_deadline();
+        if !self.frozen.contains(&instance) {
+            assert!(idle_since + FREEZE > self.now, "runs on beyond its time");
+            assert!(next.is_some_and(|next| next <= idle_since + FREEZE));
+        }
+        let deadline = (idle_since + IDLE).max(self.last_start.unwrap_or_default() + IDLE);
+        if deadline > self.now {
+            assert!(next.is_some_and(|next| next <= deadline));
+        } else {
+            // Only for the load.
+            let others = self.instances.iter().filter(|(other, (revision, life))| {
+                **other != instance && *life != Life::Retiring && !self.replaced.contains(revision)
+            });
+            let others = others.count() * self.policy.concurrency as usize;
+            let places = self.state.explain(self.now).load.places;
+            assert!(others < places as usize, "kept beyond its idle time");
         }
     }
 
@@ -180,7 +233,9 @@ impl World {
             self.send(Event::StartFailed { instance, fault });
         } else {
             self.instances.get_mut(&instance).unwrap().1 = Life::Ready { idle_since: self.now };
-            self.send(Event::Started { instance });
+            let places = self.policy.concurrency;
+            let ready = Ready { places, freeze: Some(FREEZE), tier: Tier::Fresh, took: START };
+            self.send(Event::Started { instance, ready });
         }
         true
     }
@@ -195,7 +250,8 @@ impl World {
         if let Some((_, Life::Ready { idle_since })) = self.instances.get_mut(&instance) {
             *idle_since = self.now;
         }
-        self.send(Event::Released { instance, healthy });
+        let served = self.now - self.assigned[&request];
+        self.send(Event::Released { instance, healthy, served });
         true
     }
 
@@ -219,7 +275,7 @@ impl World {
     }
 
     fn tick(&mut self) -> bool {
-        let Some(deadline) = self.state.next_deadline(self.now) else { return false };
+        let Some(deadline) = self.state.next_deadline() else { return false };
         self.now = self.now.max(deadline);
         self.send(Event::Tick);
         true
@@ -292,12 +348,14 @@ fn play(world: &mut World, step: Step) {
         Step::GiveBack(index) => world.give_back(index),
         Step::Dies(index) => drop(world.gone(index, |life| matches!(life, Life::Ready { .. }))),
         Step::Gone(index) => drop(world.gone(index, |life| life == Life::Retiring)),
-        Step::Replace(number) => world.send(Event::Replaced { revision: revision(number) }),
+        Step::Replace(number) => {
+            world.replaced.insert(revision(number));
+            world.send(Event::Replaced { revision: revision(number) });
+        }
         Step::Wait(millis) => {
             // No further than the next deadline: the caller's timer would have fired.
             let target = world.now + Duration::from_millis(millis);
-            world.now =
-                world.state.next_deadline(world.now).map_or(target, |next| target.min(next)).max(world.now);
+            world.now = world.state.next_deadline().map_or(target, |next| target.min(next)).max(world.now);
             world.send(Event::Tick);
         }
         Step::Tick => drop(world.tick()),
@@ -350,24 +408,24 @@ proptest! {
         crowd in 1..200_u32,
         functions in 2..6_u8,
     ) {
-        let mut admission = Admission::new(limit);
+        let mut admission = Admission::new(limit, limit);
         for start in 0..crowd {
-            admission.want(&0_u8, start);
+            admission.want(&0_u8, start, Tier::Fork);
         }
         for function in 1..functions {
-            admission.want(&function, 0);
+            admission.want(&function, 0, Tier::Fork);
         }
         let mut grants = Vec::new();
         while let Some(grant) = admission.grant() {
             prop_assert!(admission.running() <= limit);
-            grants.push(grant);
+            grants.push(grant.function);
             if admission.running() == limit {
-                admission.done();
+                admission.done(&0, Tier::Fork, None);
             }
         }
         prop_assert_eq!(grants.len(), crowd as usize + usize::from(functions) - 1);
         for function in 1..functions {
-            let position = grants.iter().position(|(granted, _)| *granted == function).unwrap();
+            let position = grants.iter().position(|granted| *granted == function).unwrap();
             prop_assert!(position <= usize::from(function), "{function} was granted at {position}");
         }
     }
@@ -444,7 +502,7 @@ fn waits_in_order_and_no_longer_than_it_may() {
     while world.admit(0) || world.start(0, None) {}
     world.arrive(0);
     let deadline = world.now + world.policy.queue;
-    assert_eq!(world.state.next_deadline(world.now), Some(deadline));
+    assert_eq!(world.state.next_deadline(), Some(deadline));
     world.tick();
     assert_eq!(world.refusals, [Refusal::QueueTimeout { waited: world.policy.queue }]);
 }

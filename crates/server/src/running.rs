@@ -86,8 +86,17 @@ impl Running {
         let mut registry = Registry::with_prefix("lambent");
 
         let runtimes = interpreters.identifiers();
-        let worker =
-            roles::worker::start(options, broker.clone(), forks, &store, interpreters, shims, &mut registry);
+        let learned = roles::worker::learned(&store).await;
+        let worker = roles::worker::start(
+            options,
+            broker.clone(),
+            forks,
+            &store,
+            learned,
+            interpreters,
+            shims,
+            &mut registry,
+        );
         let routes = Table::default();
         let lambda_options = lambda::Options {
             limits: options.limits.clone(),
@@ -188,6 +197,7 @@ impl Running {
         // Changes that have begun are finished first: their callers may have been told.
         if let Some(serving) = &self.serving {
             serving.lambda.drain().await;
+            serving.worker.remember().await;
         }
         if let Err(error) = self.store.logs().flush().await {
             tracing::warn!(%error, "the last log lines are lost");

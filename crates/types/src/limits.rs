@@ -24,11 +24,15 @@ pub struct Limits {
     /// Instances of one function that may live at once where it sets no `lambent:max-instances`
     /// (`--limit-instances`).
     pub instances: u32,
-    /// Instances of all functions that may be starting at once (`--limit-starts`).
+    /// Most instances of all functions that may be starting at once (`--limit-starts`); as many as the machine
+    /// starts without slowing down are, which is found out.
     pub starts: u32,
     /// Seconds an ember, which instances are forked from, may live before a new one takes its place
     /// (`--limit-ember`).
     pub ember_seconds: u32,
+    /// Percent of the machine's memory that idle instances and embers may come to hold (`--limit-idle-memory`):
+    /// above it, memory gets dearer and they stay for less time.
+    pub idle_percent: u32,
 }
 
 impl Default for Limits {
@@ -41,8 +45,9 @@ impl Default for Limits {
             timeout_seconds: 900,
             init_seconds: 30,
             instances: 100,
-            starts: 8,
+            starts: 64,
             ember_seconds: 3600,
+            idle_percent: 60,
         }
     }
 }

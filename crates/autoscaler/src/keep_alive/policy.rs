@@ -86,6 +86,12 @@ impl KeepAlive {
         }
     }
 
+    /// Gaps of single instances seen so far.
+    #[must_use]
+    pub fn observations(&self) -> u64 {
+        self.instances.observations()
+    }
+
     /// What to keep from now on.
     pub fn plan(&mut self, terms: Terms, prior: &Prior) -> Plan {
         let observations = self.instances.observations();

@@ -14,8 +14,10 @@ pub const DEFAULT: f64 = 25.0;
 const PROPORTIONAL: f64 = 1.0;
 /// Seconds in which a full error moves the logarithm of the price by one.
 const INTEGRAL_SECONDS: f64 = 600.0;
-/// Bound of the integral: the price stays within a factor of about 3,000 of the default.
-const BOUND: f64 = 8.0;
+/// Bounds of the integral: the price is at least a third of the default, however much memory is free, and at most
+/// about 8,000 times the default. Memory is never for nothing: what stands idle is not there for the host's caches.
+const LEAST: f64 = 0.0;
+const MOST: f64 = 8.0;
 
 /// Milliseconds of delay per GiB-minute. Not negative.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -53,7 +55,7 @@ impl Controller {
         let error = if budget > 0.0 { (idle - budget) / budget } else { 1.0 };
         self.error = if error.is_nan() { 0.0 } else { error.clamp(-1.0, 1.0) };
         let step = self.error * elapsed.max(0.0) / INTEGRAL_SECONDS;
-        self.integral = (self.integral + step).clamp(-BOUND, BOUND);
+        self.integral = (self.integral + step).clamp(LEAST, MOST);
     }
 
     /// The price now.

@@ -78,6 +78,14 @@ impl Prior {
 // === impl Priors ===
 
 impl Priors {
+    /// Those that the server begins with, from `shipped.json` beside this file: written by `lambent simulate
+    /// --write-prior` from two samples of the Azure Functions trace 2019 (Microsoft, CC-BY 4.0).
+    #[must_use]
+    pub fn shipped() -> Self {
+        // A table that could not be read would be empty: nothing idle would stay. A test reads it.
+        serde_json::from_str(include_str!("shipped.json")).unwrap_or_default()
+    }
+
     /// The prior for functions of this trigger.
     #[must_use]
     pub fn of(&self, trigger: Trigger) -> &Prior {

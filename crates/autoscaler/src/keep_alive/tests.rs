@@ -141,6 +141,18 @@ proptest! {
 }
 
 #[test]
+fn the_shipped_priors_are_read_and_keep_something_of_every_trigger() {
+    let priors = Priors::shipped();
+    for trigger in [Trigger::Http, Trigger::Queue, Trigger::Timer, Trigger::Unknown] {
+        let prior = priors.of(trigger);
+        let all: f64 = prior.points().iter().map(|point| point.weight).sum();
+        assert!((all - 1.0).abs() < 1e-6, "{trigger:?}: {all}");
+        let plan = KeepAlive::default().plan(Terms { fork: None, ..terms(25.0) }, prior);
+        assert!(plan.instance.until > 10.0, "{trigger:?}: {plan:?}");
+    }
+}
+
+#[test]
 fn a_timer_is_unloaded_and_back_in_time() {
     let priors = priors();
     let mut policy = KeepAlive::default();

@@ -6,7 +6,7 @@
 //! that nobody takes within the idle window.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +14,10 @@ use serde::Serialize;
 
 use super::random::Random;
 use super::trace::{Kind, Profile, Recorder};
-use crate::keep_alive::Trigger;
-use crate::{Action, Event, Instance, Policy, Reason, Request, Revision, State, decide};
+use crate::keep_alive::{Prior, Trigger};
+use crate::{
+    Action, Event, Instance, Keep, Memory, Policy, Ready, Reason, Request, Revision, State, Tier, decide,
+};
 
 /// Mean run time of a request, in seconds, and the spread of its logarithm.
 const RUN: f64 = 0.2;
@@ -74,7 +76,7 @@ type Pending = Reverse<(Duration, u64, Happening)>;
 enum Happening {
     Arrives(usize),
     Started(Instance),
-    Done(Instance),
+    Done(Instance, Duration),
     Gone(Instance),
 }
 
@@ -109,12 +111,13 @@ pub fn run(shape: Shape, seed: u64, start: Duration) -> Report {
     let policy = Policy {
         max_instances: MAX_INSTANCES,
         concurrency: 1,
-        idle: IDLE,
+        keep: Keep::Fixed(IDLE),
         queue: Duration::from_secs(60),
         reserved: None,
+        provisioned: BTreeMap::new(),
     };
     let mut world = World {
-        state: State::new(policy),
+        state: State::new(policy, Arc::new(Prior::default()), Memory::default()),
         revision: Arc::from("1"),
         pending: BinaryHeap::new(),
         made: 0,
@@ -187,7 +190,7 @@ impl World {
         let mut now = Duration::ZERO;
         loop {
             let happens = self.pending.peek().map(|Reverse((at, ..))| *at);
-            let deadline = self.state.next_deadline(now);
+            let deadline = self.state.next_deadline();
             if deadline.is_some_and(|deadline| happens.is_none_or(|happens| deadline < happens)) {
                 now = deadline.unwrap_or(now);
                 self.send(Event::Tick, now);
@@ -210,8 +213,11 @@ impl World {
             Happening::Arrives(index) => {
                 Event::Arrive { request: Request(index as u64), revision: Arc::clone(&self.revision) }
             }
-            Happening::Started(instance) => Event::Started { instance },
-            Happening::Done(instance) => Event::Released { instance, healthy: true },
+            Happening::Started(instance) => {
+                let ready = Ready { places: 1, freeze: None, tier: Tier::Fresh, took: self.start };
+                Event::Started { instance, ready }
+            }
+            Happening::Done(instance, served) => Event::Released { instance, healthy: true, served },
             Happening::Gone(instance) => Event::Gone { instance },
         }
     }
@@ -225,7 +231,7 @@ impl World {
     fn carry_out(&mut self, action: &Action, now: Duration) {
         match *action {
             // The node has room for every start.
-            Action::Want { instance } => self.send(Event::Admitted { instance }, now),
+            Action::Want { instance, .. } => self.send(Event::Admitted { instance }, now),
             Action::Start { instance, .. } => {
                 self.report.starts += 1;
                 self.last_start = Some(now);
@@ -237,7 +243,7 @@ impl World {
                 let waited = now.saturating_sub(arrived).as_secs_f64() * 1e3;
                 self.report.longest_wait = self.report.longest_wait.max(waited);
                 self.report.served += 1;
-                self.later(now + run, Happening::Done(instance));
+                self.later(now + run, Happening::Done(instance, run));
             }
             Action::Retire { instance, reason } => {
                 self.report.stops += 1;
@@ -245,7 +251,13 @@ impl World {
                 self.report.regretted += usize::from(reason == Reason::Idle && recent);
                 self.later(now, Happening::Gone(instance));
             }
-            Action::Withdraw { .. } | Action::Refuse { .. } | Action::Fail { .. } => {}
+            Action::Withdraw { .. }
+            | Action::Refuse { .. }
+            | Action::Fail { .. }
+            | Action::Freeze { .. }
+            | Action::Thaw { .. }
+            | Action::RetireTemplate { .. }
+            | Action::MakeTemplate { .. } => {}
         }
     }
 }

@@ -147,17 +147,14 @@ fn beats_fixed_time_and_the_hybrid_histogram_on_functions_it_never_saw() {
 #[test]
 fn every_shape_of_load_is_met_without_needless_starts_and_stops() {
     for shape in Shape::ALL {
-        for (seed, start) in [(1, 5), (2, 250)] {
+        for (seed, start) in [(1, 5), (2, 50), (3, 250), (4, 250)] {
             let report = load::run(shape, seed, Duration::from_millis(start));
             assert_eq!(report.served, report.requests, "{report:?}");
             assert_eq!(report.starts, report.stops, "{report:?}");
-            // A spike met with slow starts makes an instance for each request that waits, and most come too late
-            // to be needed: the rules do not weigh a start against the wait yet.
-            if shape != Shape::Spike || start < 100 {
-                assert!(report.starts + report.stops <= report.needed * 3 / 2, "{report:?}");
-            }
+            assert!(report.starts + report.stops <= report.needed * 3 / 2, "{report:?}");
             assert_eq!(report.regretted, 0, "{report:?}");
-            assert!(report.longest_wait <= report.start + 1.0, "{report:?}");
+            // A start's time for the place that does not come, and a start.
+            assert!(report.longest_wait <= 2.0 * report.start + 1.0, "{report:?}");
         }
     }
 }

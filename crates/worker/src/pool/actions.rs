@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use autoscaler::{Action, Event, Instance as Key, Refusal as Verdict, Request, Revision};
+use autoscaler::{Action, Event, Instance as Key, Refusal as Verdict, Request, Revision, Tier};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use types::failure::Cause;
@@ -14,16 +14,20 @@ use types::function::Version;
 use types::invocation::Refusal;
 
 use super::function::{Function, Inner, Refused};
+use super::history;
 use super::lease::Lease;
 use super::life;
 use super::member::Member;
+use crate::template;
 
 /// What is done once the lock is released.
 pub(super) enum Effect {
     Reply(oneshot::Sender<Result<Lease, Refused>>, Result<Lease, Refused>),
-    Want(Key),
+    Want(Key, Tier),
     Withdraw(Key),
-    Live(Key, Arc<Version>, CancellationToken),
+    Live(Key, Arc<Version>, Tier, CancellationToken),
+    RetireTemplate(Revision),
+    MakeTemplate(Arc<Version>),
     Timer(Duration),
 }
 
@@ -42,16 +46,16 @@ impl Function {
             Action::Assign { request, instance } => {
                 effects.extend(self.assign(inner, request, instance, now));
             }
-            Action::Want { instance } => {
-                inner.members.insert(instance, Member::new(now));
-                effects.push(Effect::Want(instance));
+            Action::Want { instance, tier } => {
+                inner.members.insert(instance, Member::new(now, tier));
+                effects.push(Effect::Want(instance, tier));
             }
             Action::Start { instance, revision } => {
                 let version = inner.versions.get(&revision).cloned();
                 if let (Some(version), Some(member)) = (version, inner.members.get_mut(&instance)) {
                     member.version = Some(Arc::clone(&version));
                     member.began = now;
-                    effects.push(Effect::Live(instance, version, member.retire.clone()));
+                    effects.push(Effect::Live(instance, version, member.tier, member.retire.clone()));
                 }
             }
             Action::Withdraw { instance } => {
@@ -59,11 +63,20 @@ impl Function {
                 effects.push(Effect::Withdraw(instance));
             }
             Action::Retire { instance, reason } => {
+                let idle = inner.scale.idle_time();
                 if let Some(member) = inner.members.get_mut(&instance) {
+                    member.stopped = Some(history::sentence(reason, idle));
                     tracing::debug!(function = self.name, ?reason, "an instance is retired");
                     member.retiring = true;
                     member.retire.cancel();
                 }
+            }
+            // Under the lock, so that the two of one instance are never told in the wrong order.
+            Action::Freeze { instance } => inner.set_frozen(instance, true),
+            Action::Thaw { instance } => inner.set_frozen(instance, false),
+            Action::RetireTemplate { revision } => effects.push(Effect::RetireTemplate(revision)),
+            Action::MakeTemplate { revision } => {
+                effects.extend(inner.versions.get(&revision).cloned().map(Effect::MakeTemplate));
             }
             Action::Refuse { request, refusal } => {
                 if let Some(waiting) = inner.waiting.remove(&request) {
@@ -128,10 +141,17 @@ impl Function {
         match effect {
             // A caller that has gone leaves the lease here, and dropping it releases it.
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
-            Effect::Want(instance) => self.node.want(self, instance),
+            Effect::Want(instance, tier) => self.node.want(self, instance, tier),
             Effect::Withdraw(instance) => self.node.withdraw(self, instance),
-            Effect::Live(instance, version, retire) => {
-                self.node.tracker.spawn(life::live(Arc::clone(self), instance, version, retire));
+            Effect::Live(instance, version, tier, retire) => {
+                self.node.tracker.spawn(life::live(Arc::clone(self), instance, version, tier, retire));
+            }
+            Effect::RetireTemplate(revision) => {
+                let key = template::Key { function: self.name.clone(), revision };
+                self.node.templates.retire(&key, template::Retirement::Idle);
+            }
+            Effect::MakeTemplate(version) => {
+                self.node.tracker.spawn(life::prewarm(Arc::clone(self), version));
             }
             Effect::Timer(deadline) => self.spawn_timer(deadline),
         }

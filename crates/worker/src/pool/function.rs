@@ -5,12 +5,14 @@
 //! again, can happen anywhere. Each decision may set a timer for the next deadline; a timer that comes too
 //! early only decides again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use autoscaler::{Event, Instance as Key, Policy, Request, Revision, StartFault, State, decide};
+use autoscaler::{
+    Event, Instance as Key, Keep, Memory, Policy, Request, Revision, StartFault, State, Tier, decide,
+};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use types::failure::Failure;
@@ -18,21 +20,25 @@ use types::function::Version;
 use types::invocation::Refusal;
 
 use super::actions::Effect;
+use super::conditions::Idle;
+use super::history::History;
 use super::lease::Lease;
 use super::member::{Member, milliseconds};
 use super::node::Node;
+use super::traits;
+use crate::explain::Happening;
 use crate::instance::Instance;
+use crate::metering::{Account, Buckets};
 use crate::metrics::Handles;
 use crate::status;
-
-/// How long an instance may stay idle where nothing is set.
-const DEFAULT_IDLE: Duration = Duration::from_secs(300);
+use crate::template;
 
 /// One function.
 pub(crate) struct Function {
     pub(super) name: String,
     pub(super) node: Arc<Node>,
     pub(super) metrics: Handles,
+    account: Account,
     /// Whether the last snapshot had it no more.
     deleted: AtomicBool,
     inner: Mutex<Inner>,
@@ -43,10 +49,13 @@ pub(super) struct Inner {
     pub waiting: HashMap<Request, Waiting>,
     pub members: HashMap<Key, Member>,
     pub versions: HashMap<Revision, Arc<Version>>,
+    pub history: History,
     pub failures: HashMap<Revision, Failure>,
     pub last_failure: Option<Failure>,
     pub next_request: u64,
     pub timer: Option<Duration>,
+    /// The version that was called last, and its revision.
+    pub last: Option<(Arc<Version>, Revision)>,
 }
 
 /// A request that waits.
@@ -95,20 +104,23 @@ impl Function {
     pub fn new(node: Arc<Node>, version: &Version) -> Arc<Self> {
         let policy = policy(&node, version);
         let inner = Inner {
-            scale: State::new(policy),
+            scale: State::new(policy, node.prior(), node.memory_of(&version.name)),
             waiting: HashMap::new(),
             members: HashMap::new(),
             versions: HashMap::new(),
+            history: History::default(),
             failures: HashMap::new(),
             last_failure: None,
             next_request: 0,
             timer: None,
+            last: None,
         };
         let metrics = node.metrics.of(&version.name);
         Arc::new(Self {
             name: version.name.clone(),
             node,
             metrics,
+            account: Account::default(),
             deleted: AtomicBool::new(false),
             inner: Mutex::new(inner),
         })
@@ -169,7 +181,7 @@ impl Function {
     pub fn send(self: &Arc<Self>, event: Event) {
         self.step(|inner, now| {
             match &event {
-                Event::Gone { instance } => drop(inner.members.remove(instance)),
+                Event::Gone { instance } => inner.gone(*instance, now),
                 Event::Released { instance, .. } => inner.set_free(*instance, now),
                 _ => {}
             }
@@ -186,28 +198,73 @@ impl Function {
     }
 
     /// The node has capacity for a start. Whether it is made use of.
-    pub fn admitted(self: &Arc<Self>, instance: Key) -> bool {
+    pub fn admitted(self: &Arc<Self>, instance: Key, tier: Tier) -> bool {
         self.step(|inner, _| {
-            let known = inner.members.contains_key(&instance);
+            let known = inner.members.get_mut(&instance).map(|member| member.tier = tier).is_some();
             (Event::Admitted { instance }, known)
         })
     }
 
     /// An instance is ready.
     pub fn started(self: &Arc<Self>, key: Key, instance: Arc<Instance>) {
+        self.template_changed(&instance.version);
+        let ready = traits::ready(&instance);
         self.step(|inner, now| {
             inner.failures.remove(&revision(&instance.version));
+            inner.history.started(now, &instance.id, &instance.start);
             if let Some(member) = inner.members.get_mut(&key) {
                 member.instance = Some(instance);
                 member.since = now;
             }
-            (Event::Started { instance: key }, ())
+            (Event::Started { instance: key, ready }, ())
         });
+    }
+
+    /// A version may have an ember now, or may have lost it.
+    pub fn template_changed(self: &Arc<Self>, version: &Version) {
+        let key = template::Key::of(version);
+        let there = self.node.templates.is_alive(&key);
+        let changed = self.step(|inner, _| {
+            let changed = inner.scale.has_template(&key.revision) != there;
+            let event = Event::Template { revision: key.revision, there };
+            (if changed { event } else { Event::Tick }, changed)
+        });
+        if changed && there {
+            self.node.starts_are(&self.name, Tier::Fork);
+        }
+    }
+
+    /// What survives a restart.
+    pub fn memory(&self) -> Memory {
+        self.inner.lock().scale.memory()
+    }
+
+    /// What its idle instances hold.
+    pub fn idle_memory(&self) -> Idle {
+        let inner = self.inner.lock();
+        let mut held = Idle::default();
+        for member in inner.members.values().filter(|member| member.busy == 0 && !member.retiring) {
+            if let Some(bytes) = member.memory_bytes() {
+                held.bytes = held.bytes.saturating_add(bytes);
+                held.instances += 1;
+            }
+        }
+        held
+    }
+
+    /// Its idle instance that is worth the least, what that is, and what it holds.
+    pub fn cheapest(&self) -> Option<(Key, f64, u64)> {
+        let now = self.node.now();
+        let inner = self.inner.lock();
+        let (key, worth) = inner.scale.cheapest(now)?;
+        let bytes = inner.members.get(&key).and_then(Member::memory_bytes).unwrap_or_default();
+        Some((key, worth, bytes))
     }
 
     /// A start has failed and nothing of it is left.
     pub fn start_failed(self: &Arc<Self>, key: Key, fault: StartFault, failure: Failure) {
-        self.step(|inner, _| {
+        self.step(|inner, now| {
+            inner.history.failed(now, &failure);
             if let Some(version) = inner.members.get(&key).and_then(|member| member.version.clone()) {
                 inner.failures.insert(revision(&version), failure.clone());
             }
@@ -251,6 +308,22 @@ impl Function {
         self.inner.lock().prune();
     }
 
+    /// What it has cost.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// The last starts and stops, and what it has cost until now.
+    pub(super) fn observed(&self) -> (Vec<Happening>, Buckets) {
+        let now = self.node.now();
+        let (history, live) = {
+            let inner = self.inner.lock();
+            let instances = inner.members.values().filter_map(|member| member.instance.clone());
+            (inner.history.newest_first(now), instances.collect::<Vec<_>>())
+        };
+        (history, self.account.total(live.iter().filter_map(|instance| instance.books.buckets())))
+    }
+
     /// What it holds at this moment.
     pub fn status(&self) -> status::Function {
         let now = self.node.now();
@@ -272,6 +345,7 @@ impl Function {
             instances: members.into_iter().filter_map(|(_, member)| member.status(now)).collect(),
             backing_off: backing_off.collect(),
             templates,
+            scaling: Some(inner.scale.explain(now)),
             last_failure: inner.last_failure.clone(),
         }
     }
@@ -285,7 +359,7 @@ impl Function {
             for action in decide(&mut inner.scale, event, now) {
                 self.translate(&mut inner, action, now, &mut effects);
             }
-            inner.set_timer(now, &mut effects);
+            inner.set_timer(&mut effects);
             self.metrics.counts(&inner.scale.counts());
             result
         };
@@ -306,11 +380,26 @@ impl Inner {
         arrived: Duration,
         reply: oneshot::Sender<Result<Lease, Refused>>,
     ) -> Revision {
-        let revision = revision(&version);
-        // The newest copy: settings may differ between copies of one revision.
-        self.versions.insert(Revision::clone(&revision), version);
+        let revision = match &self.last {
+            Some((last, revision)) if Arc::ptr_eq(last, &version) => Revision::clone(revision),
+            _ => {
+                let revision = revision(&version);
+                // The newest copy: settings may differ between copies of one revision.
+                self.versions.insert(Revision::clone(&revision), Arc::clone(&version));
+                self.last = Some((version, Revision::clone(&revision)));
+                revision
+            }
+        };
         self.waiting.insert(request, Waiting { reply, revision: Revision::clone(&revision), arrived });
         revision
+    }
+
+    fn gone(&mut self, key: Key, now: Duration) {
+        let Some(member) = self.members.remove(&key) else { return };
+        if let Some(instance) = &member.instance {
+            let why = member.stopped.unwrap_or_else(|| "it ended by itself".to_owned());
+            self.history.stopped(now, &instance.id, why);
+        }
     }
 
     fn set_free(&mut self, key: Key, now: Duration) {
@@ -320,9 +409,22 @@ impl Inner {
         }
     }
 
+    /// Freezes an instance or lets it run.
+    pub fn set_frozen(&mut self, key: Key, frozen: bool) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        member.frozen = frozen;
+        if let Some(instance) = &member.instance {
+            if frozen {
+                instance.tree.freeze();
+            } else {
+                instance.tree.thaw();
+            }
+        }
+    }
+
     /// Sets a timer if none is set that fires early enough.
-    fn set_timer(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let Some(deadline) = self.scale.next_deadline(now) else { return };
+    fn set_timer(&mut self, effects: &mut Vec<Effect>) {
+        let Some(deadline) = self.scale.next_deadline() else { return };
         if self.timer.is_none_or(|timer| timer > deadline) {
             self.timer = Some(deadline);
             effects.push(Effect::Timer(deadline));
@@ -331,6 +433,7 @@ impl Inner {
 
     /// Forgets versions that nobody waits for and nothing runs.
     fn prune(&mut self) {
+        self.last = None;
         let waiting = &self.waiting;
         let members = &self.members;
         self.versions.retain(|known, version| {
@@ -364,9 +467,11 @@ pub(crate) fn revision(version: &Version) -> Revision {
 fn policy(node: &Node, version: &Version) -> Policy {
     Policy {
         max_instances: version.settings.max_instances.unwrap_or(node.limits.instances),
+        // Until an instance is ready nobody knows what it serves.
         concurrency: 1,
-        idle: version.settings.idle.unwrap_or(DEFAULT_IDLE),
+        keep: version.settings.idle.map_or(Keep::Learned, Keep::Fixed),
         queue: version.settings.queue,
         reserved: version.reserved_concurrency,
+        provisioned: BTreeMap::new(),
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Lease {
     key: Key,
     request: Request,
     arrived: Duration,
+    /// When it got its place.
+    since: Duration,
     healthy: bool,
     given_back: bool,
 }
@@ -32,7 +34,8 @@ impl Lease {
         request: Request,
         arrived: Duration,
     ) -> Self {
-        Self { function, instance, key, request, arrived, healthy: true, given_back: false }
+        let since = function.node().now();
+        Self { function, instance, key, request, arrived, since, healthy: true, given_back: false }
     }
 
     /// The instance.
@@ -68,7 +71,8 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if !self.given_back {
             let (instance, healthy) = (self.key, self.healthy);
-            self.function.send(Event::Released { instance, healthy });
+            let served = self.function.node().now().saturating_sub(self.since);
+            self.function.send(Event::Released { instance, healthy, served });
         }
     }
 }

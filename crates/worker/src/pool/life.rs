@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use autoscaler::{Event, Instance as Key, StartFault};
+use autoscaler::{Event, Instance as Key, StartFault, Tier};
+use sandbox::handle::Exit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::function::Version;
@@ -18,14 +19,22 @@ use crate::failures;
 use crate::instance::Instance;
 use crate::metrics::StartResult;
 use crate::start::{self, StartError};
+use crate::template::Found;
 
 /// How long a start may keep its place in the node's admission.
 const LONGEST_HOLD: Duration = Duration::from_secs(1);
 /// How long an instance that is retired may take to end itself.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// A place among the node's concurrent starts; given back by `Drop`.
-struct Place(Arc<Node>);
+/// A place among the node's concurrent starts; given back by `Drop`, with the time it was held if that came to an
+/// instance.
+struct Place {
+    node: Arc<Node>,
+    function: String,
+    tier: Tier,
+    began: Instant,
+    took: Option<Duration>,
+}
 
 /// Reports an instance as gone if its task ends without having reported anything: no request may wait for a
 /// start that nobody makes any more.
@@ -40,11 +49,13 @@ pub(super) async fn live(
     function: Arc<Function>,
     key: Key,
     version: Arc<Version>,
+    tier: Tier,
     retire: CancellationToken,
 ) {
     let mut unreported = Unreported { function: Arc::clone(&function), key, reported: false };
-    let place = Place(Arc::clone(function.node()));
     let began = Instant::now();
+    let (node, name) = (Arc::clone(function.node()), function.name().to_owned());
+    let place = Place { node, function: name, tier, began, took: None };
     let ending = function.node().ending.clone();
     let started = tokio::select! {
         biased;
@@ -59,7 +70,8 @@ pub(super) async fn live(
             let instance = Arc::new(instance);
             metrics.started(began.elapsed(), StartResult::Ready(instance.tier()));
             function.started(key, Arc::clone(&instance));
-            until_gone(&instance, &retire, &ending).await;
+            let exit = until_gone(&instance, &retire, &ending).await;
+            function.account().add(instance.books.close(exit.usage.cpu_micros));
             function.send(Event::Gone { instance: key });
         }
         Some(Err(StartError::Function(failure))) => {
@@ -82,12 +94,32 @@ pub(super) async fn live(
     unreported.reported = true;
 }
 
+/// Makes a version's ember ahead of the request that is expected.
+pub(super) async fn prewarm(function: Arc<Function>, version: Arc<Version>) {
+    let node = function.node();
+    if let Found::Making(mut making, _) = node.templates.find(node, &version) {
+        tokio::select! {
+            () = node.draining.cancelled() => return,
+            // Whatever it came to is seen in `has_template`.
+            _ = making.wait_for(Option::is_some) => {}
+        }
+    }
+    function.template_changed(&version);
+}
+
 /// Starts the instance and gives the place up when it is ready, has failed or has taken too long for it.
-async fn start_in_place(node: &Arc<Node>, version: &Arc<Version>, place: Place) -> Result<Instance, StartError> {
+async fn start_in_place(
+    node: &Arc<Node>,
+    version: &Arc<Version>,
+    mut place: Place,
+) -> Result<Instance, StartError> {
     let start = start::start(node, version);
     tokio::pin!(start);
     tokio::select! {
-        started = &mut start => return started,
+        started = &mut start => {
+            place.took = started.is_ok().then(|| place.began.elapsed());
+            return started;
+        }
         () = tokio::time::sleep(LONGEST_HOLD) => {}
     }
     drop(place);
@@ -95,30 +127,36 @@ async fn start_in_place(node: &Arc<Node>, version: &Arc<Version>, place: Place) 
 }
 
 /// Waits until the instance ends by itself, or ends it when it is to be retired.
-async fn until_gone(instance: &Arc<Instance>, retire: &CancellationToken, ending: &CancellationToken) {
+async fn until_gone(
+    instance: &Arc<Instance>,
+    retire: &CancellationToken,
+    ending: &CancellationToken,
+) -> Exit {
     let exited = Arc::clone(&instance.tree).exited();
-    tokio::select! {
+    let exit = tokio::select! {
         exit = exited => {
             tracing::debug!(instance = instance.id, status = ?exit.status, "an instance ended by itself");
+            exit
         }
         () = retire.cancelled() => end(instance).await,
         () = ending.cancelled() => end(instance).await,
-    }
+    };
     instance.closed.cancel();
     instance.output.finish();
+    exit
 }
 
 /// Thaw, SIGTERM, SIGKILL.
-async fn end(instance: &Arc<Instance>) {
+async fn end(instance: &Arc<Instance>) -> Exit {
     instance.tree.thaw();
-    Arc::clone(&instance.tree).stop(GRACE).await;
+    Arc::clone(&instance.tree).stop(GRACE).await
 }
 
 // === impl Place ===
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.start_is_over();
+        self.node.start_is_over(&self.function, self.tier, self.took);
     }
 }
 

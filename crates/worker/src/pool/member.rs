@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use autoscaler::Tier;
 use tokio_util::sync::CancellationToken;
 use types::function::Version;
 
@@ -13,6 +14,8 @@ use crate::status;
 pub(super) struct Member {
     pub version: Option<Arc<Version>>,
     pub instance: Option<Arc<Instance>>,
+    /// From what it is to be made.
+    pub tier: Tier,
     pub retire: CancellationToken,
     pub began: Duration,
     /// When it became ready or was last made free.
@@ -20,13 +23,17 @@ pub(super) struct Member {
     pub requests: u64,
     pub busy: u32,
     pub retiring: bool,
+    pub frozen: bool,
+    /// Why it is retired.
+    pub stopped: Option<String>,
 }
 
 // === impl Member ===
 
 impl Member {
-    pub fn new(now: Duration) -> Self {
+    pub fn new(now: Duration, tier: Tier) -> Self {
         Self {
+            tier,
             version: None,
             instance: None,
             retire: CancellationToken::new(),
@@ -35,7 +42,14 @@ impl Member {
             requests: 0,
             busy: 0,
             retiring: false,
+            frozen: false,
+            stopped: None,
         }
+    }
+
+    /// Bytes it uses; `None`: not ready, or not measured on this host.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.instance.as_ref()?.tree.meter().memory_bytes()
     }
 
     /// What is shown of it; `None` before its start.

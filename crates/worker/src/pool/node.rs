@@ -3,12 +3,13 @@
 //! Functions are made when they are first called and forgotten when they have nothing left and are no
 //! longer known. Lock order: never a function's lock and the node's at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use autoscaler::Instance as Key;
-use autoscaler::admission::Admission;
+use autoscaler::admission::{Admission, Grant};
+use autoscaler::keep_alive::{Prior, Priors, Trigger};
+use autoscaler::{Instance as Key, Memory, Tier};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,9 @@ use types::function::Version;
 use types::limits::Limits;
 use types::log::Sink;
 
+use super::conditions::Market;
 use super::function::Function;
+use super::memory::Remembered;
 use crate::addresses::Addresses;
 use crate::compose::Composer;
 use crate::launcher::Launcher;
@@ -32,6 +35,7 @@ pub(crate) struct Parts {
     pub logs: Arc<dyn Sink>,
     pub limits: Limits,
     pub metrics: Metrics,
+    pub remembered: Remembered,
 }
 
 /// What the functions of one server share.
@@ -44,6 +48,12 @@ pub(crate) struct Node {
     /// The last requests.
     pub requests: Arc<Ring>,
     pub addresses: Arc<Addresses>,
+    /// What idle memory costs.
+    pub market: Market,
+    remembered: Remembered,
+    prior: Arc<Prior>,
+    /// Functions that exist, as of the last snapshot.
+    names: Mutex<Option<HashSet<String>>>,
     /// What instances are forked from.
     pub templates: Templates,
     /// Every task of the worker.
@@ -67,7 +77,11 @@ struct Wanted {
 
 impl Node {
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { composer, launcher, logs, limits, metrics } = parts;
+        let Parts { composer, launcher, logs, limits, metrics, remembered } = parts;
+        let market = Market::default();
+        if let Some(controller) = remembered.controller() {
+            market.restore(controller);
+        }
         Arc::new(Self {
             composer,
             launcher,
@@ -75,13 +89,18 @@ impl Node {
             metrics,
             requests: Arc::default(),
             addresses: Arc::new(Addresses::new(std::process::id())),
+            market,
+            remembered,
+            // Every call comes over HTTP or the API yet.
+            prior: Arc::new(Priors::shipped().of(Trigger::Http).clone()),
+            names: Mutex::default(),
             templates: Templates::default(),
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
             ending: CancellationToken::new(),
             origin: Instant::now(),
             functions: Mutex::default(),
-            admission: Mutex::new(Admission::new(limits.starts)),
+            admission: Mutex::new(Admission::new(crate::machine::processors(), limits.starts)),
             limits,
         })
     }
@@ -120,6 +139,7 @@ impl Node {
     /// Forgets a function. Requests that still hold it finish.
     pub fn forget(&self, name: &str) {
         self.functions.lock().remove(name);
+        self.admission.lock().forget(&name.to_owned());
     }
 
     /// Forgets all functions. They hold on to the node as it does to them: this lets go of the launcher.
@@ -127,10 +147,41 @@ impl Node {
         self.functions.lock().clear();
     }
 
+    /// What is believed of a function's gaps before there are any.
+    pub fn prior(&self) -> Arc<Prior> {
+        Arc::clone(&self.prior)
+    }
+
+    /// What is known of a function from an earlier life of the server.
+    pub fn memory_of(&self, function: &str) -> Memory {
+        self.remembered.of(function)
+    }
+
+    /// The functions that exist from now on.
+    pub fn exist(&self, names: HashSet<String>) {
+        *self.names.lock() = Some(names);
+    }
+
+    /// Writes down what was learned.
+    pub async fn remember(&self) {
+        let functions = self.functions();
+        let learned =
+            functions.iter().map(|function| (function.name().to_owned(), function.memory())).collect();
+        let names = self.names.lock().clone();
+        let lives = |name: &str| names.as_ref().is_none_or(|names| names.contains(name));
+        self.remembered.save(learned, &self.market.controller(), lives).await;
+    }
+
+    /// A function's template is there: its starts that wait are forks now.
+    pub fn starts_are(self: &Arc<Self>, function: &str, tier: Tier) {
+        self.admission.lock().now_of(&function.to_owned(), tier);
+        self.admit();
+    }
+
     /// Asks for the capacity to start an instance.
-    pub fn want(self: &Arc<Self>, function: &Arc<Function>, instance: Key) {
+    pub fn want(self: &Arc<Self>, function: &Arc<Function>, instance: Key, tier: Tier) {
         let wanted = Wanted { function: Arc::clone(function), instance };
-        self.admission.lock().want(&function.name().to_owned(), wanted);
+        self.admission.lock().want(&function.name().to_owned(), wanted, tier);
         self.admit();
     }
 
@@ -140,9 +191,9 @@ impl Node {
         self.admission.lock().withdraw(&function.name().to_owned(), &wanted);
     }
 
-    /// One of the starts under way is over.
-    pub fn start_is_over(self: &Arc<Self>) {
-        self.admission.lock().done();
+    /// One of the starts under way is over, and came to an instance in this time if it did.
+    pub fn start_is_over(self: &Arc<Self>, function: &str, tier: Tier, took: Option<Duration>) {
+        self.admission.lock().done(&function.to_owned(), tier, took);
         self.admit();
     }
 
@@ -151,13 +202,20 @@ impl Node {
         self.admission.lock().running()
     }
 
+    /// Starts that may be under way now, in forks.
+    pub fn starts_limit(&self) -> u32 {
+        self.admission.lock().limit()
+    }
+
     fn admit(self: &Arc<Self>) {
         loop {
             let granted = self.admission.lock().grant();
-            let Some((_, Wanted { function, instance })) = granted else { return };
-            if !function.admitted(instance) {
+            let Some(Grant { function: name, start: Wanted { function, instance }, tier }) = granted else {
+                return;
+            };
+            if !function.admitted(instance, tier) {
                 // It was taken back in the meantime.
-                self.admission.lock().done();
+                self.admission.lock().done(&name, tier, None);
             }
         }
     }
