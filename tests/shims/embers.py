@@ -73,10 +73,15 @@ class Ember(Shim):
         """Until every newborn is reaped: their ends are waited for, not slept for."""
         while children := self.children():
             for child in children:
-                try:
-                    descriptor = os.pidfd_open(child)
-                except ProcessLookupError:
-                    continue
-                select.select([descriptor], [], [], SECONDS)
-                os.close(descriptor)
+                wait_for_end(child)
             os.sched_yield()
+
+
+def wait_for_end(process):
+    """Until a process that is not a child of this one has ended."""
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    select.select([descriptor], [], [], SECONDS)
+    os.close(descriptor)

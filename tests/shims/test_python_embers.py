@@ -1,10 +1,11 @@
 """The Python shim as an ember: forks, what a newborn is given, hooks, randomness and ends."""
 
+import json
 import os
 import unittest
 
 from embers import Ember
-from harness import INIT_FAILED, Shim, WithSite
+from harness import INIT_FAILED, RESULT, Shim, WithSite
 
 COUNTER = """
 import os
@@ -161,7 +162,7 @@ class Embers(unittest.TestCase):
                 if forked == 0:
                     logging.error("forked")
                     os._exit(3 if threading.active_count() == 1 else 4)
-                status = os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1])
+                status = os.WEXITSTATUS(os.waitpid(forked, 0)[1])
                 return [main is threading.current_thread(), main.native_id == os.getpid(), status]
         """)
         ember.ready()
@@ -222,10 +223,15 @@ class Randomness(WithSite):
         ember = Ember(self, {"main.py": self.SOURCE}, "main.handler", {**self.site, "OPENBLAS_NUM_THREADS": "1"})
         ember.ready()
         drawn = []
-        for _ in range(1000):
-            newborn = ember.fork()
-            drawn.append(newborn.result({}))
-            newborn.close()
+        for _ in range(100):
+            newborns = [ember.fork() for _ in range(10)]
+            for newborn in newborns:
+                newborn.send_event({})
+            for newborn in newborns:
+                kind, _, _, body = newborn.receive()
+                self.assertEqual(kind, RESULT, newborn.output())
+                drawn.append(json.loads(body))
+                newborn.close()
         for name in drawn[0]:
             # Generators that init gave a seed are the control: they agree.
             expected = 1 if name in ("chosen", "seeded") else len(drawn)

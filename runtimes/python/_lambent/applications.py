@@ -51,6 +51,8 @@ def recognise(named):
     value = named.value
     place = f"{named.module_name}.{named.attribute}"
     kind = kind_of(value)
+    if kind is None and named.is_application:
+        kind = _kind_by_count(value)
     if kind is not None:
         return Found(kind, value, f"{place}: {describe(kind, value)}")
     if not callable(value):
@@ -63,6 +65,11 @@ def recognise(named):
     signature = signature_of(value)
     if signature is not None and _is_factory(named.attribute, signature):
         return _call_factory(value, named, place)
+    if named.is_application:
+        raise Fault(
+            "Runtime.HandlerNotFound",
+            f"'{named.module_name}:{named.attribute}' is {type(value).__name__}, which is no WSGI or ASGI application",
+        )
     return Found(HANDLER, value, f"{place}: handler")
 
 
@@ -136,6 +143,14 @@ def _kind_by_framework(value):
     if hasattr(value, "wsgi_app"):
         return WSGI
     return ASGI if hasattr(value, "asgi") and hasattr(value, "router") else None
+
+
+def _kind_by_count(value):
+    """What is said to be an application, whatever it calls its arguments."""
+    signature = signature_of(value) if callable(value) else None
+    if signature is None or signature.open_ended or signature.required not in (2, 3):
+        return None
+    return WSGI if signature.required == 2 else ASGI
 
 
 def _view_of(named):

@@ -1,8 +1,10 @@
-"""Runs a function of ours right after the user imports a module, without importing it ourselves.
+"""What the user's imports find: our packages behind theirs, and functions of ours that run right after
+a module is imported, without importing it ourselves.
 
 A hook sees the module complete and before its importer does. Each hook runs at most once per module.
 """
 
+import os
 import sys
 
 _hooks = {}
@@ -37,6 +39,12 @@ def after(name, hook):
     if _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
     _hooks.setdefault(name, []).append(hook)
+
+
+def provide_packages():
+    """Adds what AWS's runtimes bring along to the search path; last, so that the user's packages win."""
+    directory = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.append(os.path.join(directory, "site"))
 
 
 def _wrap(loader, hooks):

@@ -26,6 +26,7 @@ def main():
         return
     from . import ember, listening
 
+    imports.provide_packages()
     listening.prepare(ember.from_environment(connection), connection)
     try:
         _run(sys.argv[2:])

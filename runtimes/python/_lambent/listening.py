@@ -39,34 +39,36 @@ class _Gate:
                 return original(self_, *backlog)
             if os.getpid() != self._process or get_ident() != self._thread or not self_.getsockname()[1]:
                 return original(self_, *backlog)
-            if not self._arrive(self_):
-                return original(self_, *backlog)
-            # A newborn's socket listens already, but whether it blocks was a property of the old one.
-            self_.settimeout(self_.gettimeout())
+            host, port = self_.getsockname()[:2]
+            ember, self._ember = self._ember, None
+            loop = loops.running()
+            reason = _refusal(loop)
+            if reason is not None:
+                ember.leave()
+                original(self_, *backlog)
+                self._say(frames.LISTENING, {"host": host, "port": port, "unshareable": reason})
+            elif self._hold(ember, loop, self_.fileno(), host, port):
+                # A newborn's socket listens already, but whether it blocks was a property of the old one.
+                self_.settimeout(self_.gettimeout())
+            else:
+                original(self_, *backlog)
 
         listen.__doc__, listen.__wrapped__ = original.__doc__, original
         module.socket.listen = listen
 
-    def _arrive(self, socket):
+    def _hold(self, ember, loop, descriptor, host, port):
         """True in a newborn. False: the program listens itself, as the only instance."""
-        ember, self._ember = self._ember, None
-        host, port = socket.getsockname()[:2]
-        loop = loops.running()
-        reason = _refusal(loop)
-        if reason is not None:
-            ember.leave()
-            self._say(frames.LISTENING, {"host": host, "port": port, "unshareable": reason})
-            return False
         ember.settle(None)
         found = f"{sys.argv[0]}: a server of its own on port {port}"
-        self._say(frames.READY, {"serves": "own", "found": found, "listens": [host, port]})
-        if not ember.wait(socket.fileno()):
-            ember.restored()
-            return False
-        if loop is not None:
+        head = {"serves": "own", "found": found, "listens": [host, port]}
+        if ember.refusal is not None:
+            head["unshareable"] = ember.refusal
+        self._say(frames.READY, head)
+        born = ember.wait(descriptor)
+        if born and loop is not None:
             loops.renew(loop)
         ember.restored()
-        return True
+        return born
 
     def _say(self, kind, head):
         try:

@@ -10,19 +10,23 @@ from .faults import Fault
 
 
 class Named:
-    """What a handler string names."""
+    """What a handler string names. `is_application`: by the way it is named, it is no Lambda handler."""
 
-    __slots__ = ("module", "module_name", "attribute", "value")
+    __slots__ = ("module", "module_name", "attribute", "value", "is_application")
 
-    def __init__(self, module, module_name, attribute, value):
+    def __init__(self, module, module_name, attribute, value, is_application=False):
         self.module = module
         self.module_name = module_name
         self.attribute = attribute
         self.value = value
+        self.is_application = is_application
 
 
 def load(handler):
-    """Imports and resolves `package/module.attribute`. Raises `Fault`, or what the module raises."""
+    """Imports and resolves `package/module.attribute`, or `package.module:application` as servers write it.
+    Raises `Fault`, or what the module raises."""
+    if ":" in handler:
+        return _load_application(handler)
     try:
         module_path, attribute = handler.rsplit(".", 1)
     except ValueError as error:
@@ -33,6 +37,37 @@ def load(handler):
         raise Fault("Runtime.BuiltInModuleConflict", message)
     module, attribute = _import(module_path, module_name, attribute)
     return Named(module, module_name, attribute, _resolve(module, module_path, attribute))
+
+
+def _load_application(handler):
+    """`module`, `module:attribute`, `module:factory()`, `module:factory("text", debug=False)`."""
+    module_path, _, expression = handler.partition(":")
+    module_name = module_path.replace("/", ".")
+    attribute, bracket, _ = expression.partition("(")
+    attribute = attribute.strip() or "application"
+    try:
+        __import__(module_name)
+    except ImportError as error:
+        raise _unable(module_path, error) from error
+    module = sys.modules[module_name]
+    value = _resolve(module, module_path, attribute)
+    if bracket:
+        arguments, options = _literals(handler, expression)
+        value, attribute = value(*arguments, **options), expression
+    return Named(module, module_name, attribute, value, True)
+
+
+def _literals(handler, expression):
+    import ast
+
+    try:
+        call = ast.parse(expression, mode="eval").body
+        arguments = [ast.literal_eval(argument) for argument in call.args]
+        options = {option.arg: ast.literal_eval(option.value) for option in call.keywords}
+    except (SyntaxError, ValueError, AttributeError) as error:
+        message = f"Bad handler '{handler}': a factory is called with literals only: {error}"
+        raise Fault("Runtime.MalformedHandlerName", message) from None
+    return arguments, options
 
 
 def _import(module_path, module_name, attribute):

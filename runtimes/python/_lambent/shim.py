@@ -9,7 +9,7 @@ import gc
 import os
 import sys
 
-from . import applications, context, faults, frames, loading, logs, takeover
+from . import applications, context, faults, frames, imports, loading, logs, takeover
 
 
 def main():
@@ -29,8 +29,7 @@ def main():
         ember = from_environment(connection)
     root = os.environ.get("LAMBDA_TASK_ROOT") or os.getcwd()
     sys.path.insert(0, root)
-    # Last, so that the user's own packages win: what AWS's runtimes bring along.
-    sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "site"))
+    imports.provide_packages()
     sys.argv[:] = [""]
     try:
         run(connection, ember)

@@ -9,7 +9,11 @@ import sys
 
 from . import imports
 
+# Options of servers that would watch the files of the program, or stop it in a debugger.
+_RELOADING = ("debug", "reload", "use_reloader", "use_debugger", "auto_reload")
+
 _importing = False
+_said = False
 
 
 class Serving(SystemExit):
@@ -51,6 +55,7 @@ def _coverer(owner, name, application):
         def taken(*arguments, **options):
             if not _importing:
                 return original(*arguments, **options)
+            _say_reloader_is_off(options)
             raise Serving(_imported(application(arguments, options), options))
 
         # As functools.wraps does, whose import every cold start would pay.
@@ -72,6 +77,13 @@ def _imported(application, options):
     return application() if options.get("factory") else application
 
 
+def _say_reloader_is_off(options):
+    global _said
+    if not _said and any(options.get(name) for name in _RELOADING):
+        _said = True
+        print("lambent: the reloader and the debugger are off, a redeploy replaces them", file=sys.stderr)
+
+
 def _itself(arguments, options):
     return arguments[0]
 
@@ -82,6 +94,10 @@ def _first(arguments, options):
 
 def _third(arguments, options):
     return arguments[2] if len(arguments) > 2 else options["application"]
+
+
+def _bottle(arguments, options):
+    return _first(arguments, options) if arguments or options.get("app") else sys.modules["bottle"].default_app()
 
 
 def _configured(arguments, options):
@@ -106,6 +122,8 @@ _CALLS = (
     ("uvicorn.server", "Server", "run", _configured),
     ("uvicorn.server", "Server", "serve", _configured),
     ("waitress", "", "serve", _first),
+    ("hypercorn.asyncio", "", "serve", _first),
+    ("bottle", "", "run", _bottle),
     ("gunicorn.app.base", "BaseApplication", "run", _loaded),
     ("wsgiref.simple_server", "WSGIServer", "serve_forever", _of_server),
     ("gevent.pywsgi", "WSGIServer", "serve_forever", _of_server),
