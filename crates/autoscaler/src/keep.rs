@@ -166,9 +166,7 @@ impl State {
             .filter(|(_, held)| held.is_idle())
             .map(|(instance, held)| (!held.stale, held.used, *instance))
             .collect();
-        if idle.is_empty() {
-            return;
-        }
+        self.kept_for_load = false;
         idle.sort_unstable();
         let wanted = self.demand.places(now);
         for (_, _, instance) in idle {
@@ -185,6 +183,7 @@ impl State {
             {
                 Reason::Idle
             } else {
+                self.kept_for_load |= self.due(held) <= now;
                 continue;
             };
             over = over.saturating_sub(1);

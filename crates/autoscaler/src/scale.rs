@@ -49,6 +49,8 @@ pub struct State {
     pub(crate) places: BTreeMap<Revision, u32>,
     /// Until when nothing has to be done if nothing happens; never too late.
     pub(crate) check: Duration,
+    /// Whether an idle instance is only there for the load, which each request that ends may change.
+    pub(crate) kept_for_load: bool,
     /// When revisions were replaced, for as long as stragglers may come.
     replaced: BTreeMap<Revision, Duration>,
     next_instance: u64,
@@ -174,6 +176,7 @@ impl State {
             rule: None,
             places: BTreeMap::new(),
             check: Duration::MAX,
+            kept_for_load: false,
             replaced: BTreeMap::new(),
             next_instance: 1,
         }
@@ -468,7 +471,7 @@ impl State {
             self.becomes_idle(instance, now);
         }
         let within = self.instances.len() <= self.policy.max_instances as usize;
-        let settled = kept && within && self.queue.is_empty() && !self.draining;
+        let settled = kept && within && self.queue.is_empty() && !self.draining && !self.kept_for_load;
         if settled && idle {
             let due = self.instances.get(&instance).and_then(|held| self.held_deadline(held, now));
             let leave = self.retention.leave.filter(|_| !self.templates.is_empty()).map(|leave| leave.goes);

@@ -3,6 +3,8 @@
 //! [`World`] is a caller that does what it is told and checks every action against what it knows. It
 //! keeps its own books: it never looks into the state it tests.
 
+mod keeping;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
