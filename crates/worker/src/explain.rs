@@ -6,10 +6,10 @@ use types::failure::Failure;
 use types::metering::Tier;
 
 use crate::metering::{Amount, Buckets, mib_ms};
-use crate::status::{self, BackingOff, Template};
+use crate::status::{BackingOff, Scaling, Template};
 
 /// How many starts and stops of a function are remembered.
-pub const KEPT: usize = 50;
+pub const KEPT: usize = 20;
 
 /// Why a function is as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub struct Explanation {
     pub instances: Instances,
     /// Why there are so many, a sentence each.
     pub why: Vec<String>,
+    /// What that was decided by: load, queue, windows; `None` before the first call.
+    pub scaling: Option<Scaling>,
     /// Whether its versions' instances share an init, and why.
     pub templates: Vec<Template>,
     /// The last starts and stops, the newest first.
@@ -30,8 +32,6 @@ pub struct Explanation {
     pub backing_off: Vec<BackingOff>,
     /// The last thing that went wrong.
     pub last_failure: Option<Failure>,
-    /// What the decisions rest on, as the status page has it; `None` before the first call.
-    pub status: Option<status::Function>,
 }
 
 /// How many instances there are.
@@ -64,7 +64,9 @@ pub struct Happening {
     pub start: Option<Tier>,
     /// How long the start took, in microseconds.
     pub start_micros: Option<u64>,
-    /// Why; empty where there is nothing to explain.
+    /// Why it was started from that and nothing warmer, or what its start failed with.
+    pub how: String,
+    /// Why it was started or stopped; empty where that is no longer remembered.
     pub why: String,
 }
 
@@ -114,12 +116,12 @@ impl Explanation {
             why: vec![
                 "it has not been called since the server started, so nothing was made for it".to_owned(),
             ],
+            scaling: None,
             templates: Vec::new(),
             history: Vec::new(),
             costs: Costs::default(),
             backing_off: Vec::new(),
             last_failure: None,
-            status: None,
         }
     }
 }

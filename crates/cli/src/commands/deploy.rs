@@ -60,6 +60,18 @@ pub struct DeployArguments {
     /// Seconds a request may wait for an instance, or `default`
     #[arg(long, value_name = "SECONDS")]
     queue_seconds: Option<String>,
+    /// Whether instances may share what one init made: auto, shared or per-instance, or `default`
+    #[arg(long, value_name = "INIT")]
+    init: Option<String>,
+    /// Seconds without a request after which an instance is frozen, `off`, or `default`
+    #[arg(long, value_name = "SECONDS")]
+    freeze: Option<String>,
+    /// Requests that one instance handles at once, or `default`
+    #[arg(long, value_name = "NUMBER")]
+    concurrency: Option<String>,
+    /// Whether answers over HTTP say what they cost in `x-lambent-*` headers: on, off, or `default`
+    #[arg(long, value_name = "on|off")]
+    headers: Option<String>,
     /// Who serves a web application: its own server, or Lambent's shim
     #[arg(long, value_parser = server, value_name = "own|shim")]
     server: Option<Server>,
@@ -155,6 +167,10 @@ impl DeployArguments {
             (settings::IDLE_SECONDS, &self.idle_seconds),
             (settings::MAX_INSTANCES, &self.max_instances),
             (settings::QUEUE_SECONDS, &self.queue_seconds),
+            (settings::INIT, &self.init),
+            (settings::FREEZE, &self.freeze),
+            (settings::CONCURRENCY, &self.concurrency),
+            (settings::HEADERS, &self.headers),
         ];
         let tags: BTreeMap<&'static str, String> =
             tags.into_iter().filter_map(|(tag, value)| Some((tag, value.clone()?))).collect();

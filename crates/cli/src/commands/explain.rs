@@ -48,6 +48,10 @@ pub async fn run(
 
 fn lines(explanation: &Value) -> Vec<String> {
     let mut lines = labelled("instances", texts(explanation, "why"));
+    if let Some(scaling) = explanation.get("scaling") {
+        lines.extend(labelled("windows", scaling.get("windows").map(windows).unwrap_or_default()));
+        lines.extend(labelled("load", scaling.get("load").map(load).unwrap_or_default()));
+    }
     lines.extend(labelled("init", items(explanation, "templates").flat_map(init).collect()));
     lines.extend(labelled("failing", items(explanation, "backing_off").map(backing_off).collect()));
     if let Some(failure) = explanation.get("last_failure").filter(|failure| failure.is_object()) {
@@ -66,6 +70,45 @@ fn labelled(label: &str, sentences: Vec<String>) -> Vec<String> {
     let labels = std::iter::once(label).chain(std::iter::repeat(""));
     let sentences = sentences.into_iter().filter(|sentence| !sentence.is_empty());
     labels.zip(sentences).map(|(label, sentence)| format!("{label:<14}{sentence}")).collect()
+}
+
+/// How long what is idle stays, and where that comes from.
+fn windows(windows: &Value) -> Vec<String> {
+    let window = |key: &str| {
+        let span = windows.get(key)?;
+        Some((span.get("from_ms")?.as_u64()?, span.get("until_ms")?.as_u64()?))
+    };
+    let sentence = |what: &str, (from, until): (u64, u64)| match (from, until) {
+        (_, 0) => format!("{what} goes at once"),
+        (0, _) => format!("{what} stays for {}", ago(until)),
+        _ => format!("{what} goes at once, is made again after {} and goes after {}", ago(from), ago(until)),
+    };
+    let mut lines: Vec<String> =
+        window("instance").map(|span| sentence("an idle instance", span)).into_iter().collect();
+    lines.extend(window("template").map(|span| sentence("an ember without instances", span)));
+    lines.push(text(windows, "source").to_owned());
+    lines
+}
+
+/// What is known of the load.
+fn load(load: &Value) -> Vec<String> {
+    let number = |key: &str| load.get(key).and_then(Value::as_u64);
+    let Some(service) = number("service_micros") else { return Vec::new() };
+    let thousandths = |key: &str| number(key).unwrap_or(0);
+    let (arrivals, places) = (thousandths("arrivals_milli"), thousandths("load_milli"));
+    let start =
+        number("start_micros").map(|start| format!(", a start {}", milliseconds(start))).unwrap_or_default();
+    vec![
+        format!("a request takes {}{start}", milliseconds(service)),
+        format!(
+            "{}.{:03} requests a second, {}.{:03} places in use on average, {} wanted",
+            arrivals / 1_000,
+            arrivals % 1_000,
+            places / 1_000,
+            places % 1_000,
+            thousandths("places")
+        ),
+    ]
 }
 
 /// Whether a version's instances share one init.
@@ -131,9 +174,11 @@ fn happening(happening: &Value) -> String {
         ("", _) | (_, None) => String::new(),
         (tier, Some(micros)) => format!(" {tier} in {}", milliseconds(micros)),
     };
-    let why = match text(happening, "why") {
-        "" => String::new(),
-        why => format!(": {why}"),
+    let why = match (text(happening, "why"), text(happening, "how")) {
+        ("", "") => String::new(),
+        (why, "") => format!(": {why}"),
+        ("", how) => format!(": {how}"),
+        (why, how) => format!(": {why}; {how}"),
     };
     let past = ago(number("ago_ms").unwrap_or(0));
     format!("{past:>7} ago  {:<8} {instance:<8}{how}{why}", text(happening, "what"))
@@ -158,7 +203,16 @@ mod tests {
     #[test]
     fn says_why_and_what_it_cost() {
         let explanation = serde_json::json!({
-            "why": ["1 idle of at most 100", "it is kept for 300 s"],
+            "why": ["1 instance: 1 kept idle for up to 5 s"],
+            "scaling": {
+                "windows": {
+                    "source": "learned from 4 gaps", "instance": { "from_ms": 0, "until_ms": 5_000 },
+                    "template": { "from_ms": 300_000, "until_ms": 900_000 },
+                },
+                "load": {
+                    "arrivals_milli": 2_500, "load_milli": 30, "places": 1, "service_micros": 12_000, "start_micros": 3_100,
+                },
+            },
             "templates": [
                 { "version": "2", "state": "refused", "reasons": ["it has the file /tmp/x.db open for writing"] },
                 { "version": "3", "state": "alive", "forks": 4, "memory_bytes": 31_000_000, "since_ms": 4_000, "reasons": [] },
@@ -170,24 +224,28 @@ mod tests {
                 "idle": { "cpu_micros": 10_000, "memory_mib_ms": 92_000 }, "unattributed": { "cpu_micros": 0, "memory_mib_ms": 0 },
             },
             "history": [
-                { "ago_ms": 2_000, "what": "started", "instance": "0123456789", "start": "ember", "start_micros": 3_100, "why": "no instance was free" },
+                { "ago_ms": 2_000, "what": "started", "instance": "0123456789", "start": "ember", "start_micros": 3_100, "why": "a request found no free place", "how": "no instance was free" },
                 { "ago_ms": 61_000, "what": "stopped", "instance": "abcdefghij", "why": "it was idle for 5s, as long as it may be" },
             ],
         });
         insta::assert_snapshot!(lines(&explanation).join("\n"), @r"
-        instances     1 idle of at most 100
-                      it is kept for 300 s
+        instances     1 instance: 1 kept idle for up to 5 s
+        windows       an idle instance stays for 5 s
+                      an ember without instances goes at once, is made again after 5 min and goes after 15 min
+                      learned from 4 gaps
+        load          a request takes 12.0 ms, a start 3.100 ms
+                      2.500 requests a second, 0.030 places in use on average, 1 wanted
         init          version 2: every instance runs its own
                         it has the file /tmp/x.db open for writing
                       version 3: shared: forked 4 times from an ember of 31.0 MB, made 4 s ago
         failing       init of version 4 failed 2 times in a row and is tried again in 900 ms
         last failure  KeyError: 'x'
                       look at the log
-        cost          requests       900.0 ms of CPU ( 90 %),           8 MiB*s (  8 %)
-                      init            90.0 ms of CPU (  9 %),           0 MiB*s (  0 %)
-                      idle            10.0 ms of CPU (  1 %),          92 MiB*s ( 92 %)
-                      unattributed   0.000 ms of CPU (  0 %),           0 MiB*s (  0 %)
-        lately            2 s ago  started  01234567 ember in 3.100 ms: no instance was free
+        cost          requests        900.0 ms of CPU ( 90 %),           8 MiB*s (  8 %)
+                      init             90.0 ms of CPU (  9 %),           0 MiB*s (  0 %)
+                      idle             10.0 ms of CPU (  1 %),          92 MiB*s ( 92 %)
+                      unattributed    0.000 ms of CPU (  0 %),           0 MiB*s (  0 %)
+        lately            2 s ago  started  01234567 ember in 3.100 ms: a request found no free place; no instance was free
                          61 s ago  stopped  abcdefgh: it was idle for 5s, as long as it may be
         ");
     }

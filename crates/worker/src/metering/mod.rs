@@ -15,7 +15,8 @@ mod meter;
 mod record;
 mod ring;
 
-pub(crate) use account::Account;
+pub(crate) use account::{Account, Shared};
 pub(crate) use books::{Books, Open, Used};
+pub(crate) use ledger::{Amount, Buckets};
 pub(crate) use record::{Arrival, Ended, Origin, Pending, Record, mib_ms};
 pub(crate) use ring::{KEPT, Ring};

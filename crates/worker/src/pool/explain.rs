@@ -1,7 +1,7 @@
-//! What a function's state comes to in sentences. Reads only.
+//! What a function's state comes to, as one value. Reads only; the reasons are those of whoever decided.
 
 use super::function::Function;
-use crate::explain::{Explanation, Instances, What};
+use crate::explain::{Explanation, Instances};
 use crate::status::{self, State};
 
 // === impl Function ===
@@ -10,25 +10,23 @@ impl Function {
     /// Why it is as it is at this moment.
     pub fn explanation(&self) -> Explanation {
         let status = self.status();
-        let (history, live) = self.observed();
-        let instances = count(&status);
-        let mut why = vec![number(&instances)];
-        if instances == (Instances { limit: instances.limit, ..Instances::default() }) {
-            why = match history.iter().find(|happening| happening.what != What::Started) {
-                Some(last) => vec![format!("it is at zero since {} s: {}", last.ago_ms / 1_000, last.why)],
-                None => vec!["it has no instance, and none was stopped".to_owned()],
-            };
+        let changes = status.scaling.as_ref().map_or(&[][..], |scaling| &scaling.history[..]);
+        let (history, costs) = self.observed(changes);
+        let mut why = Vec::new();
+        if let Some(scaling) = &status.scaling {
+            why.push(scaling.summary.clone());
+            why.extend(scaling.queue.as_ref().map(|decision| decision.sentence.clone()));
         }
         Explanation {
             name: self.name.clone(),
-            instances,
+            instances: count(&status),
             why,
-            templates: status.templates.clone(),
+            scaling: status.scaling,
+            templates: status.templates,
             history,
-            costs: live.into(),
-            backing_off: status.backing_off.clone(),
-            last_failure: status.last_failure.clone(),
-            status: Some(status),
+            costs: costs.into(),
+            backing_off: status.backing_off,
+            last_failure: status.last_failure,
         }
     }
 }
@@ -43,21 +41,4 @@ fn count(status: &status::Function) -> Instances {
         queued: status.queued,
         limit: status.max_instances,
     }
-}
-
-/// How many there are and what they do, as one sentence.
-fn number(instances: &Instances) -> String {
-    let Instances { starting, idle, busy, retiring, queued, limit } = *instances;
-    let parts = [(busy, "busy"), (idle, "idle"), (starting, "starting"), (retiring, "stopping")];
-    let parts: Vec<String> = parts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, state)| format!("{count} {state}"))
-        .collect();
-    let waiting = match queued {
-        0 => String::new(),
-        1 => "; 1 request waits".to_owned(),
-        _ => format!("; {queued} requests wait"),
-    };
-    format!("{} of at most {limit}{waiting}", parts.join(", "))
 }

@@ -1,9 +1,11 @@
-//! The last starts and stops of a function's instances, for explanations. Bounded; decides nothing.
+//! The last starts and stops of a function's instances as the platform saw them, beside the reasons of whoever
+//! decided. Bounded; decides nothing.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use autoscaler::Reason;
+use autoscaler::Instance as Key;
+use autoscaler::explain::Change;
 use types::failure::Failure;
 use types::metering::{Start, Tier};
 
@@ -17,49 +19,38 @@ pub(super) struct History(VecDeque<Entry>);
 #[derive(Debug)]
 struct Entry {
     at: Duration,
+    key: Key,
     what: What,
     instance: String,
     start: Option<(Tier, Duration)>,
-    why: String,
+    how: String,
 }
 
 // === impl History ===
 
 impl History {
     /// An instance became ready.
-    pub fn started(&mut self, at: Duration, instance: &str, start: &Start) {
-        let tier = Some((start.tier, start.duration()));
-        self.push(Entry {
-            at,
-            what: What::Started,
-            instance: instance.to_owned(),
-            start: tier,
-            why: start.why.clone(),
-        });
+    pub fn started(&mut self, at: Duration, key: Key, instance: &str, start: &Start) {
+        let (instance, how) = (instance.to_owned(), start.why.clone());
+        let start = Some((start.tier, start.duration()));
+        self.push(Entry { at, key, what: What::Started, instance, start, how });
     }
 
     /// An instance is gone.
-    pub fn stopped(&mut self, at: Duration, instance: &str, why: String) {
-        self.push(Entry { at, what: What::Stopped, instance: instance.to_owned(), start: None, why });
+    pub fn stopped(&mut self, at: Duration, key: Key, instance: &str) {
+        let (instance, how) = (instance.to_owned(), String::new());
+        self.push(Entry { at, key, what: What::Stopped, instance, start: None, how });
     }
 
     /// An instance could not be started.
-    pub fn failed(&mut self, at: Duration, failure: &Failure) {
-        let why = format!("{}: {}", failure.error_type, failure.message);
-        self.push(Entry { at, what: What::Failed, instance: String::new(), start: None, why });
+    pub fn failed(&mut self, at: Duration, key: Key, failure: &Failure) {
+        let how = format!("{}: {}", failure.error_type, failure.message);
+        self.push(Entry { at, key, what: What::Failed, instance: String::new(), start: None, how });
     }
 
-    /// The newest first, as seen at `now`.
-    pub fn newest_first(&self, now: Duration) -> Vec<Happening> {
-        let seen = |entry: &Entry| Happening {
-            ago_ms: milliseconds(now.saturating_sub(entry.at)),
-            what: entry.what,
-            instance: entry.instance.clone(),
-            start: entry.start.map(|(tier, _)| tier),
-            start_micros: entry.start.map(|(_, took)| took.as_micros().try_into().unwrap_or(u64::MAX)),
-            why: entry.why.clone(),
-        };
-        self.0.iter().rev().map(seen).collect()
+    /// The newest first, as seen at `now`, with the reasons among `changes`.
+    pub fn newest_first(&self, now: Duration, changes: &[Change]) -> Vec<Happening> {
+        self.0.iter().rev().map(|entry| entry.happening(now, changes)).collect()
     }
 
     fn push(&mut self, entry: Entry) {
@@ -70,14 +61,25 @@ impl History {
     }
 }
 
-/// Why an instance is retired, as a sentence; `idle` is how long one may be idle.
-pub(super) fn sentence(reason: Reason, idle: Duration) -> String {
-    match reason {
-        Reason::Idle => format!("it was idle for {idle:?}, as long as it may be"),
-        Reason::Replaced => "its version was replaced by a newer one".to_owned(),
-        Reason::Evicted => "its place was needed, or the limit of instances was lowered".to_owned(),
-        Reason::Pressure => "the node is short of memory, and it was worth the least".to_owned(),
-        Reason::Failed => "a request left it in an unknown state".to_owned(),
-        Reason::Drain => "the server is stopping".to_owned(),
+// === impl Entry ===
+
+impl Entry {
+    fn happening(&self, now: Duration, changes: &[Change]) -> Happening {
+        let started = self.what != What::Stopped;
+        let decided = changes.iter().find(|change| change.instance == self.key.0 && change.started == started);
+        let why = match decided {
+            Some(change) => change.why.clone(),
+            None if started => String::new(),
+            None => "it ended by itself".to_owned(),
+        };
+        Happening {
+            ago_ms: milliseconds(now.saturating_sub(self.at)),
+            what: self.what,
+            instance: self.instance.clone(),
+            start: self.start.map(|(tier, _)| tier),
+            start_micros: self.start.map(|(_, took)| took.as_micros().try_into().unwrap_or(u64::MAX)),
+            how: self.how.clone(),
+            why,
+        }
     }
 }

@@ -194,7 +194,6 @@ impl Sub for Amount {
 
 impl Buckets {
     /// Everything.
-    #[cfg(test)]
     pub fn total(&self) -> Amount {
         let mut total = self.init;
         total += self.requests;
