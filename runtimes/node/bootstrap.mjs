@@ -1,5 +1,6 @@
 /**
- * Starts the Node shim. With `--run FILE [ARGUMENT...]` it runs a program of its own instead.
+ * Starts the Node shim. With `--run FILE [ARGUMENT...]` it runs a program of its own instead; with `--standby` it
+ * waits to be told which function it is for.
  *
  * This file holds no logic.
  */
@@ -9,5 +10,6 @@ if (process.argv[2] === "--run") {
   run(process.argv[3]);
 } else {
   const { main } = await import("./shim.mjs");
-  await main();
+  const standby = process.argv[2] === "--standby" ? await import("./standby.mjs") : undefined;
+  await main(standby);
 }

@@ -12,11 +12,13 @@ import { Fault } from "./faults.mjs";
 export const EVENT = 1;
 export const REQUEST = 2;
 export const CANCEL = 3;
+export const ASSIGN = 4;
 export const READY = 16;
 export const INIT_FAILED = 17;
 export const RESULT = 18;
 export const FAILED = 19;
 export const LISTENING = 23;
+export const WAITING = 24;
 
 // A longer frame ends the connection.
 const LONGEST_FRAME = 64 * 1024 * 1024;

@@ -17,24 +17,31 @@ import { install as installStreaming } from "./streaming.mjs";
 const UNCAUGHT_STATUS = 129;
 const UNHANDLED_STATUS = 128;
 
-/** Runs the shim in this process. */
-export async function main() {
+/** Runs the shim in this process. With `standby` it first waits to be told which function it is for. */
+export async function main(standby) {
   const descriptor = Number(process.env.LAMBENT_FRAMES_FD ?? 3);
   delete process.env.LAMBENT_FRAMES_FD;
-  const root = process.env.LAMBDA_TASK_ROOT ?? process.cwd();
-  const name = process.env._HANDLER ?? "";
   process.argv.splice(1);
   installConsole();
   installStreaming();
   if (process.env.LAMBENT_BIND_ADDRESS) (await import("./binding.mjs")).install(process.env.LAMBENT_BIND_ADDRESS);
 
-  const state = { handler: undefined, current: undefined, early: [], connection: undefined };
+  const state = { handler: undefined, current: undefined, early: [], connection: undefined, assign: undefined };
+  const assignment = new Promise((resolve) => (state.assign = resolve));
   const onFrame = (kind, stream, head, body) => {
-    if (state.handler === undefined) state.early.push([kind, stream, head, body]);
+    if (kind === frames.ASSIGN) state.assign(head);
+    else if (state.handler === undefined) state.early.push([kind, stream, head, body]);
     else accept(state, kind, stream, head, body);
   };
   state.connection = new frames.Connection(descriptor, onFrame, () => process.exit(0));
+  if (standby !== undefined) {
+    await standby.prepare();
+    state.connection.send(frames.WAITING, 0);
+    standby.become(await assignment);
+  }
   watch(state);
+  const root = process.env.LAMBDA_TASK_ROOT ?? process.cwd();
+  const name = process.env._HANDLER ?? "";
   try {
     state.handler = await load(root, name);
   } catch (error) {

@@ -55,21 +55,20 @@ pub(crate) struct Ready {
 /// The output of one process while it is read, and what ends the reading.
 pub(crate) struct Outlet {
     pub output: Arc<Output>,
-    pub writer: OwnedFd,
     pub closed: CancellationToken,
     pub closing: DropGuard,
 }
 
 /// Everything of a process before its protocol is known to work.
-struct Parts {
-    identity: Identity,
-    composition: Composition,
-    address: Option<Arc<Address>>,
-    output: Arc<Output>,
-    frames: Option<Connection>,
-    tree: Arc<dyn Tree>,
-    closed: CancellationToken,
-    closing: DropGuard,
+pub(crate) struct Parts {
+    pub identity: Identity,
+    pub composition: Composition,
+    pub address: Option<Arc<Address>>,
+    pub output: Arc<Output>,
+    pub frames: Option<Connection>,
+    pub tree: Arc<dyn Tree>,
+    pub closed: CancellationToken,
+    pub closing: DropGuard,
 }
 
 /// Starts a process for `version` and waits until it is ready.
@@ -79,8 +78,18 @@ pub(crate) async fn run(
     purpose: Purpose,
     clock: &mut Clock,
 ) -> Result<Ready, StartError> {
-    let mut parts = launch(node, version, purpose).await?;
+    let parts = launch(node, version, purpose).await?;
     clock.mark("sandbox");
+    settle(node, version, parts, clock).await
+}
+
+/// Waits until a process that was started for `version` is ready.
+pub(crate) async fn settle(
+    node: &Node,
+    version: &Version,
+    mut parts: Parts,
+    clock: &mut Clock,
+) -> Result<Ready, StartError> {
     let limit = Duration::from_secs(node.limits.init_seconds.into());
     let ready = tokio::time::timeout(limit, ready(node, &mut parts)).await;
     clock.mark("init");
@@ -97,6 +106,10 @@ pub(crate) async fn run(
             failures::init_timed_out(limit, listens)
         }
     };
+    if let Some(function) = node.known(&version.name) {
+        let exit = Arc::clone(&parts.tree).exited().await;
+        function.account().add_init(exit.usage.cpu_micros);
+    }
     Err(StartError::Function(Box::new(abandon(&parts, clock.elapsed(), failure))))
 }
 
@@ -112,7 +125,7 @@ async fn launch(node: &Node, version: &Arc<Version>, purpose: Purpose) -> Result
         let failure = failures::no_entry(error.message, &error.suggestion);
         StartError::Function(Box::new(failure))
     })?;
-    let Outlet { output, writer, closed, closing } =
+    let (Outlet { output, closed, closing }, writer) =
         Outlet::open(node, version, &identity).map_err(platform)?;
     let (frames, theirs) = if composition.frames {
         let (ours, theirs) = Connection::pair().map_err(platform)?;
@@ -202,9 +215,14 @@ fn platform(error: impl std::fmt::Display) -> StartError {
 // === impl Outlet ===
 
 impl Outlet {
-    /// Opens the output of a new process and reads it until it is closed.
-    pub fn open(node: &Node, version: &Version, identity: &Identity) -> std::io::Result<Self> {
+    /// Opens the output of a new process, and reads it; with it the descriptor for the process.
+    pub fn open(node: &Node, version: &Version, identity: &Identity) -> std::io::Result<(Self, OwnedFd)> {
         let (output, writer) = Output::pair(Arc::clone(&node.logs), &version.name, &identity.stream)?;
+        Ok((Self::over(node, output), writer))
+    }
+
+    /// Reads an output until it is closed.
+    pub fn over(node: &Node, output: Arc<Output>) -> Self {
         let closed = CancellationToken::new();
         node.tracker.spawn({
             let (output, closed) = (Arc::clone(&output), closed.clone());
@@ -216,6 +234,6 @@ impl Outlet {
             }
         });
         let closing = closed.clone().drop_guard();
-        Ok(Self { output, writer, closed, closing })
+        Self { output, closed, closing }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sandbox::handle::{Channels, Exit, Handle, Sandbox, Sharing, Signal, StartError, Usage};
 use sandbox::meter::Meter;
-use sandbox::spec::Spec;
+use sandbox::spec::{Assignment, Spec};
 use tokio::net::{TcpListener, TcpStream};
 use types::invocation::Boxed;
 
@@ -36,6 +36,7 @@ pub(crate) trait Tree: Send + Sync {
         channels: Channels,
         environment: Vec<(String, String)>,
     ) -> Boxed<Result<Arc<dyn Tree>, StartError>>;
+    fn assign(self: Arc<Self>, assignment: Assignment) -> Boxed<Result<(), StartError>>;
     fn meter(&self) -> Meter;
     fn usage(self: Arc<Self>) -> Boxed<Usage>;
     fn stop(self: Arc<Self>, grace: Duration) -> Boxed<Exit>;
@@ -103,6 +104,10 @@ impl Tree for Sandbox {
             let tree: Arc<dyn Tree> = Arc::new(newborn);
             Ok(tree)
         })
+    }
+
+    fn assign(self: Arc<Self>, assignment: Assignment) -> Boxed<Result<(), StartError>> {
+        Box::pin(async move { Self::assign(&self, &assignment).await })
     }
 
     fn meter(&self) -> Meter {

@@ -83,20 +83,31 @@ enum Pumped {
     Ended,
 }
 
+/// The reading and the writing end of a pipe for output.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = io::pipe()?;
+    let reader = OwnedFd::from(reader);
+    if let Err(error) = rustix::pipe::fcntl_setpipe_size(&reader, PIPE) {
+        tracing::debug!(%error, "the output pipe stays small");
+    }
+    Ok((reader, writer.into()))
+}
+
 // === impl Output ===
 
 impl Output {
     /// A reader and the descriptor for the program's side.
     pub fn pair(sink: Arc<dyn Sink>, function: &str, stream: &str) -> io::Result<(Arc<Self>, OwnedFd)> {
-        let (reader, writer) = io::pipe()?;
-        let reader = OwnedFd::from(reader);
-        if let Err(error) = rustix::pipe::fcntl_setpipe_size(&reader, PIPE) {
-            tracing::debug!(%error, "the output pipe stays small");
-        }
+        let (reader, writer) = pipe()?;
+        Ok((Self::of(reader, sink, function, stream)?, writer))
+    }
+
+    /// A reader of a pipe that a program has already.
+    pub fn of(reader: OwnedFd, sink: Arc<dyn Sink>, function: &str, stream: &str) -> io::Result<Arc<Self>> {
         let pipe = Receiver::from_owned_fd(reader)?;
         let lines = Mutex::new(Lines::default());
         let (function, stream) = (function.into(), stream.into());
-        Ok((Arc::new(Self { pipe, sink, function, stream, lines }), writer.into()))
+        Ok(Arc::new(Self { pipe, sink, function, stream, lines }))
     }
 
     /// Reads until all writers are gone.

@@ -15,6 +15,7 @@ use crate::init;
 use crate::instance::Instance;
 use crate::phases::Clock;
 use crate::pool::Node;
+use crate::standby;
 use crate::template::{Ember, Found, Outcome};
 
 pub(crate) use crate::init::StartError;
@@ -32,6 +33,12 @@ enum Way {
     Bare(String),
     /// It was taken away meanwhile: look again.
     Again,
+}
+
+/// Has an interpreter made to wait for the next start when this one is over.
+struct Refill<'a> {
+    node: &'a Arc<Node>,
+    version: &'a Version,
 }
 
 /// Starts an instance of `version` and waits until it is ready.
@@ -57,9 +64,27 @@ pub(crate) async fn start(node: &Arc<Node>, version: &Arc<Version>) -> Result<In
             Way::Again => {}
         }
     }
+    let waiting = standby::take(node, version, &mut clock).await;
+    // Made again beside nothing: this start is over by then.
+    let _refill = Refill { node, version };
+    match waiting? {
+        Ok(ready) => {
+            node.templates.spent(&version.name, Tier::Standby, clock.elapsed());
+            return Ok(Instance::new(version, ready, clock.start(Tier::Standby, why)));
+        }
+        Err(reason) => why = format!("{why}; {reason}"),
+    }
     let ready = init::run(node, version, Purpose::Instance, &mut clock).await?;
     node.templates.spent(&version.name, Tier::Bare, clock.elapsed());
     Ok(Instance::new(version, ready, clock.start(Tier::Bare, why)))
+}
+
+// === impl Refill ===
+
+impl Drop for Refill<'_> {
+    fn drop(&mut self) {
+        self.node.standby.fill(self.node, self.version);
+    }
 }
 
 /// Finds the version's ember, or waits for the one that is being made.

@@ -1,6 +1,7 @@
 //! What the worker holds at one moment, as a value for the admin API and `lambent status`.
 //! A copy: nothing here changes anything.
 
+pub use autoscaler::explain::Explanation as Scaling;
 use serde::{Deserialize, Serialize};
 use types::failure::Failure;
 
@@ -13,6 +14,9 @@ pub struct Status {
     pub starts_running: u32,
     /// Most that may be starting at once.
     pub starts_limit: u32,
+    /// Interpreters that wait for a function that is not forked.
+    #[serde(default)]
+    pub standby: usize,
     /// Whether no more work is taken.
     pub draining: bool,
 }
@@ -35,6 +39,9 @@ pub struct Function {
     /// What its versions' instances are forked from, or why they are not.
     #[serde(default)]
     pub templates: Vec<Template>,
+    /// Why it has the instances that it has.
+    #[serde(default)]
+    pub scaling: Option<Scaling>,
     /// The last thing that went wrong.
     pub last_failure: Option<Failure>,
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sandbox::handle::{Channels, Exit, Sharing, Signal, StartError, Status, Usage};
 use sandbox::meter::Meter;
-use sandbox::spec::Spec;
+use sandbox::spec::{Assignment, Spec};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -27,6 +27,7 @@ use types::settings::Settings;
 
 use crate::compose::{Composer, Isolation};
 use crate::launcher::{Launcher, Tree};
+use crate::pool::Remembered;
 use crate::runtimes::Runtimes;
 use crate::shim;
 use crate::worker::Worker;
@@ -72,7 +73,7 @@ impl World {
         let lines = Arc::new(Kept::default());
         let launcher = Processes::default();
         let failures = Arc::clone(&launcher.failures);
-        let worker = Worker::with(composer, Box::new(launcher), lines.clone(), limits);
+        let worker = Worker::with(composer, Box::new(launcher), lines.clone(), limits, Remembered::new(None, Vec::new()));
         Self { worker, lines, failures, directory }
     }
 
@@ -81,7 +82,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let composer = Self::composer_of_forks();
         let (lines, forks) = (Arc::new(Kept::default()), Forks::default());
-        let worker = Worker::with(composer, Box::new(forks.clone()), lines.clone(), limits);
+        let worker = Worker::with(composer, Box::new(forks.clone()), lines.clone(), limits, Remembered::new(None, Vec::new()));
         (Self { worker, lines, failures: Arc::default(), directory }, forks)
     }
 
@@ -230,6 +231,10 @@ impl Tree for Process {
     ) -> Boxed<Result<Arc<dyn Tree>, StartError>> {
         let (step, reason) = ("fork".to_owned(), "plain processes are not forked".to_owned());
         Box::pin(std::future::ready(Err(StartError::Step { step, reason })))
+    }
+
+    fn assign(self: Arc<Self>, _assignment: Assignment) -> Boxed<Result<(), StartError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn meter(&self) -> Meter {

@@ -55,6 +55,7 @@ pub(super) fn mounts(version: &Version, shim: &shim::Installed, entry: &Entry) -
         ("/etc/nsswitch.conf", NSSWITCH),
     ];
     mounts.extend(files.map(|(target, text)| Mount::File { text: text.to_owned(), target: target.into() }));
+    mounts.push(Mount::Directory { target: "/opt".into() });
     mounts.push(read_only(&version.code, "/var/task"));
     mounts.push(read_only(&shim.directory, "/var/runtime"));
     mounts

@@ -128,6 +128,9 @@ async fn a_missing_bootstrap_and_a_missing_interpreter_are_named() {
 fn target(mount: &sandbox::spec::Mount) -> &Path {
     use sandbox::spec::Mount;
     match mount {
-        Mount::ReadOnly { target, .. } | Mount::Link { target, .. } | Mount::File { target, .. } => target,
+        Mount::ReadOnly { target, .. }
+        | Mount::Link { target, .. }
+        | Mount::Directory { target }
+        | Mount::File { target, .. } => target,
     }
 }

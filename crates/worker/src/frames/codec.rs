@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     Event = 1,
     Request = 2,
     Cancel = 3,
+    Assign = 4,
     Ready = 16,
     InitFailed = 17,
     Result = 18,
@@ -28,6 +29,7 @@ pub(crate) enum Kind {
     Chunk = 21,
     End = 22,
     Listening = 23,
+    Waiting = 24,
 }
 
 /// One frame.
@@ -112,6 +114,7 @@ impl Kind {
             Self::Event,
             Self::Request,
             Self::Cancel,
+            Self::Assign,
             Self::Ready,
             Self::InitFailed,
             Self::Result,
@@ -120,6 +123,7 @@ impl Kind {
             Self::Chunk,
             Self::End,
             Self::Listening,
+            Self::Waiting,
         ];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -22,6 +23,13 @@ pub(crate) struct Event<'a>(pub &'a EventCall);
 /// Head of `Request`.
 #[derive(Debug)]
 pub(crate) struct Request<'a>(pub &'a HttpCall);
+
+/// Head of `Assign`.
+#[derive(Debug)]
+pub(crate) struct Assign<'a> {
+    pub environment: &'a [(String, String)],
+    pub directory: &'a Path,
+}
 
 /// Head of a frame that says nothing.
 #[derive(Debug)]
@@ -118,6 +126,24 @@ impl Head for Request<'_> {
         out.push(b'[');
         json::text(out, &call.client());
         out.extend_from_slice(b",0]");
+        head.end();
+    }
+}
+
+impl Head for Assign<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut head = Object::begin(out);
+        let out = head.member("environment");
+        out.push(b'[');
+        for (index, (name, value)) in self.environment.iter().enumerate() {
+            out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
+            json::text(out, name);
+            out.push(b',');
+            json::text(out, value);
+            out.push(b']');
+        }
+        out.push(b']');
+        head.text("directory", &self.directory.to_string_lossy());
         head.end();
     }
 }

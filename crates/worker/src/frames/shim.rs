@@ -3,7 +3,9 @@
 //! One request at a time owns the connection, so nothing has to be sorted: a frame of another stream than
 //! the current one is a breach of the protocol, and the instance is given up.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -127,6 +129,21 @@ impl Line {
         let frame = self.connection.receive().await.map_err(fault)?;
         if frame.stream == stream { Ok(frame) } else { Err(unexpected(&frame)) }
     }
+}
+
+/// Waits for the first frame of a shim that stands by.
+pub(crate) async fn waiting(connection: &mut Connection) -> Result<(), Fault> {
+    let frame = connection.receive().await.map_err(fault)?;
+    if frame.kind == Kind::Waiting { Ok(()) } else { Err(unexpected(&frame)) }
+}
+
+/// Tells a shim that stands by which function it is for.
+pub(crate) async fn assign(
+    connection: &mut Connection,
+    environment: &[(String, String)],
+    directory: &Path,
+) -> io::Result<()> {
+    connection.send(Kind::Assign, 0, &head::Assign { environment, directory }, &[]).await
 }
 
 /// The address in the first `Listening` frame of a program that the shim only starts.

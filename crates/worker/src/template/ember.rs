@@ -82,7 +82,7 @@ impl Ember {
         let began = Instant::now();
         let lineage = Use::begin(&self.account);
         let identity = Identity::new(version, jiff::Timestamp::now());
-        let Outlet { output, writer, closing, .. } = Outlet::open(node, version, &identity)?;
+        let (Outlet { output, closing, .. }, writer) = Outlet::open(node, version, &identity)?;
         let (frames, theirs) = Connection::pair()?;
         let channels = Channels { output: writer, frames: Some(theirs) };
         let environment = vec![("AWS_LAMBDA_LOG_STREAM_NAME".to_owned(), identity.stream)];

@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sandbox::handle::{Channels, Exit, Sharing, Signal, StartError, Status, Usage};
 use sandbox::meter::Meter;
-use sandbox::spec::Spec;
+use sandbox::spec::{Assignment, Spec};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -216,7 +216,8 @@ impl Tree for Task {
     ) -> Boxed<Result<Arc<dyn Tree>, StartError>> {
         self.hand.forks.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
-            let failed = |reason: &str| StartError::Step { step: "fork".to_owned(), reason: reason.to_owned() };
+            let failed =
+                |reason: &str| StartError::Step { step: "fork".to_owned(), reason: reason.to_owned() };
             let mut exit = self.life.exit.subscribe();
             tokio::select! {
                 biased;
@@ -234,6 +235,10 @@ impl Tree for Task {
             let tree: Arc<dyn Tree> = Arc::new(newborn);
             Ok(tree)
         })
+    }
+
+    fn assign(self: Arc<Self>, _assignment: Assignment) -> Boxed<Result<(), StartError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn meter(&self) -> Meter {
