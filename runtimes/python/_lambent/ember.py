@@ -11,13 +11,14 @@ import gc
 import os
 import sys
 
-from . import context, kernel, late, quietfork, randomness, snapshot, text
+from . import context, kernel, quietfork, randomness, snapshot, text
 
 _ORDER_BYTES = 65536
 _DESCRIPTORS = 4
 _DESCRIPTOR_BYTES = 4
 _SIGCHLD = 17
 _NOT_BORN = 70
+_QUIET_MILLISECONDS = 25
 
 
 def from_environment(connection):
@@ -46,6 +47,8 @@ class Ember:
         self._domain = None
         self._renewals = ()
         self._directory = None
+        self._found = None
+        self._is_warm = False
         self._child_handler = None
         # What may keep this process from being forked, as a sentence for people.
         self.refusal = None
@@ -53,19 +56,30 @@ class Ember:
     def settle(self, found=None):
         """The last work before Ready. Raises the `Fault` of a before-snapshot hook."""
         snapshot.before()
-        late.prepare(found)
+        self._found = found
         try:
             self._domain = kernel.Domain()
             kernel.libc_function("fflush")(0)
         except kernel.Unavailable as unavailable:
             self.refusal = str(unavailable)
-        self._renewals = randomness.renewals()
         self._directory = os.getcwd()
         for stream in (sys.stdout, sys.stderr):
             # What is still held would be written again by each newborn.
             stream.flush()
+        self._freeze()
+
+    def _freeze(self):
+        """Leaves nothing that a newborn's collector would walk, nor open files that only cycles hold."""
+        self._renewals = randomness.renewals()
         gc.collect()
         gc.freeze()
+
+    def _warm(self):
+        """Does for all later newborns what the first had to do itself. Once, when nobody waits."""
+        from . import late
+
+        late.prepare(self._found)
+        self._freeze()
 
     def wait(self, listening=None):
         """Returns in an instance: True in a newborn, False in this process if it is not shared.
@@ -81,17 +95,23 @@ class Ember:
         waiting.register(frames, POLLIN)
         before = _signal.signal(_SIGCHLD, self._reap)
         self._child_handler = _signal.SIG_DFL if before is None else before
+        quiet = None
         while True:
-            ready = dict(waiting.poll())
+            ready = dict(waiting.poll(quiet))
             if control in ready:
                 if self._obey(listening):
                     return True
+                # The first start waits for its init already, and orders of a burst come at once.
+                quiet = None if self._is_warm else _QUIET_MILLISECONDS
             elif ready.get(frames, 0) & POLLHUP:
                 self._end()
             elif frames in ready:
                 self.leave()
                 _signal.signal(_SIGCHLD, self._child_handler)
                 return False
+            else:
+                quiet, self._is_warm = None, True
+                self._warm()
 
     @staticmethod
     def restored():

@@ -12,7 +12,7 @@ from . import applications
 
 # A module that must be loaded, and what a first request then imports.
 _LATE = (
-    ("_socket", ("encodings.idna", "stringprep")),
+    ("socket", ("encodings.idna", "stringprep")),
     ("anyio", ("anyio._backends._asyncio",)),
 )
 _FLASK_SIGNALS = (

@@ -11,13 +11,14 @@ libraries that hide their state (a `Generator` built by hand, PyTorch's) cannot 
 
 import os
 import sys
-from weakref import WeakSet
 
 from . import imports
 
-_unseeded = WeakSet()
+# Made once `random` is imported.
+_unseeded = None
 # Generators of numpy take no weak reference; they are few.
 _numpy_unseeded = []
+_covers_ssl = False
 _TWISTER_WORDS = 624
 _TWISTER_BYTES = 4 * _TWISTER_WORDS
 _UUID_STATE = ("_node", "_last_timestamp", "_last_timestamp_v6")
@@ -30,18 +31,22 @@ def prepare():
 
 
 def renewals():
-    """What a newborn has to call, from what init has loaded. Called once, in the ember."""
+    """What a newborn has to call, from what has been loaded. Called in the ember."""
     calls = []
     for name, prepare_renewal in _RENEWALS:
         module = sys.modules.get(name)
         if module is not None:
             calls.append(prepare_renewal(module))
-    calls.extend(_reseeding(generator) for generator in _unseeded)
+    calls.extend(_reseeding(generator) for generator in _unseeded or ())
     calls.extend(lambda generator=generator: _renew_bits(generator) for generator in _numpy_unseeded)
     return [call for call in calls if call is not None]
 
 
 def _notice_random(module):
+    global _unseeded
+    from weakref import WeakSet
+
+    _unseeded = WeakSet()
     original = module.Random.seed
 
     def seed(self, a=None, version=2):
@@ -131,14 +136,16 @@ def _numpy_in_place(module):
 def _of_ssl(module):
     """Registers what a child of an instance needs if it is given the number of the ember, once that has gone:
     OpenSSL would take itself for the ember. A draw here would tell OpenSSL, but costs each newborn 2 ms."""
-    ember = os.getpid()
+    global _covers_ssl
+    if _covers_ssl:
+        return
+    ember, _covers_ssl = os.getpid(), True
 
     def after_fork():
         if os.getpid() == ember:
             module.RAND_add(os.urandom(32), 32.0)
 
     os.register_at_fork(after_in_child=after_fork)
-    return None
 
 
 def _of_uuid(module):
