@@ -21,23 +21,28 @@ class Kind:
 
     def __init__(self, function, floor, imports=None, holds=True):
         self.function, self.floor, self.imports = function, floor, imports
-        self.label = function.label
-        self.ways = [self.kept, self.crowded if holds else self.kept]
+        self.label, self.holds = function.label, holds
 
     def start(self):
         """Deploys it and runs it once, so that files and byte code are cached for everyone alike."""
         self.function.start()
-        self.function.call()
+        self.function.warm_up()
 
-    def kept(self):
-        """After its instances have been retired: what the platform has kept of it answers."""
+    def rest(self):
+        """Until its instances have been retired; before the bare start that a start is set against."""
         self.function.retire()
+
+    def renew(self):
+        """Publishes a version that has never run; likewise before."""
+        self.function.renew()
+
+    def quiet(self):
+        """One request, 50 ms after whatever was before."""
         pause()
         return self.function.call()
 
     def crowded(self):
-        """While a slow request holds what was kept: the next one needs another instance."""
-        self.function.retire()
+        """One request while a slow one holds what was kept: it needs another instance."""
         holder = threading.Thread(target=self._hold)
         holder.start()
         time.sleep(HOLD_LEAD_SECONDS)
@@ -45,13 +50,6 @@ class Kind:
             return self.function.call()
         finally:
             holder.join()
-
-    def fresh(self):
-        """A version that has never run."""
-        self.function.retire()
-        self.function.renew()
-        pause()
-        return self.function.call()
 
     def stop(self):
         """Nothing: the server goes as a whole."""

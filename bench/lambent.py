@@ -19,8 +19,8 @@ from launching import LOOPBACK, end
 
 # Exit status of `lambent serve` on a host that refuses namespaces.
 NAMESPACES_REFUSED = 77
-# How long a start may take to be announced.
-IDLE_SECONDS = 1
+# A first call may meet a function that has not settled.
+ATTEMPTS = 5
 # An instance is retired a second after its last request; this much later it is certainly gone.
 RETIRED_AFTER_SECONDS = 1.5
 
@@ -133,6 +133,16 @@ class Function:
         finally:
             self._used = time.monotonic()
 
+    def warm_up(self):
+        """One request that may take a few attempts; raises what the last one came to."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return self.call()
+            except OSError:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                time.sleep(0.5)
+
     def retire(self):
         """Waits until its instances have been idle for so long that they are gone."""
         time.sleep(max(0.0, self._used + RETIRED_AFTER_SECONDS - time.monotonic()))
@@ -144,7 +154,7 @@ class Function:
 
     def prepare_warm(self):
         """Makes it run."""
-        self.call()
+        self.warm_up()
 
     def finish_warm(self):
         """Nothing: its instances end by themselves."""

@@ -4,7 +4,7 @@ A promise whose figures this run does not have is "not measured": never held, ne
 """
 
 from figures import NOTHING, median, median_ratio, spell, table
-from tables import sustained, warm
+from tables import warm
 
 MIB = 2**20
 HANDLER, NODE = "Lambent, Python handler", "Lambent, Node handler"
@@ -61,7 +61,7 @@ def _warm(data):
     if not data.get("closed"):
         return [_line("warm requests", None, 0)]
     lines = [
-        _line(f"CPU per request ÷ workerd's ≤ 1, {label}, {n} connections", _over(data, key, "workerd", n, "cpu"), 1)
+        _line(f"CPU per request ÷ workerd's ≤ 1, {label}, {_connections(n)}", _over(data, key, "workerd", n, "cpu"), 1)
         for key, label in (("python", "Python handler"), ("node", "Node handler"))
         for n in warm.CONNECTIONS
     ]
@@ -79,6 +79,10 @@ def _warm(data):
     over = p99 / echo if p99 and echo else None
     lines.append(_line("latency p99 at a fixed rate ≤ 3 × the bare hyper echo's", over, 3.0, " ×"))
     return lines
+
+
+def _connections(number):
+    return "1 connection" if number == 1 else f"{number} connections"
 
 
 def _over(data, ours, theirs, connections, what):
@@ -107,10 +111,14 @@ def _burst(data):
     text = "1,000 simultaneous first calls of a 100 ms handler, at most 100 instances"
     return [
         _line(f"{text}: last answer ≤ 2.0 s (the worst of {len(runs)} runs)", max(run["last"] for run in runs), 2, " s"),
-        _line(f"{text}: no error", sum(run["errors"] + 1000 - run["answers"] - run["errors"] for run in runs)
-              + sum(run["errors"] for run in runs), 0, digits=0),
+        _line(f"{text}: errors and missing answers: 0", sum(_missing(run) for run in runs), 0, digits=0),
         _line(f"{text}: ≤ 100 instances", max(run["instances"] for run in runs), 100, digits=0),
     ]
+
+
+def _missing(run):
+    """Refused, broken or never answered."""
+    return max(run["errors"], 1000 - run["answers"])
 
 
 def _memory(data):
@@ -128,7 +136,3 @@ def _memory(data):
     lines.append(_line(f"{deployed}: server ≤ 60 MiB resident", server, 60, " MiB", digits=1))
     return lines
 
-
-def best_rate(data):
-    """Starts per second of later waves, for the summary."""
-    return median(sustained.rates(data, False)) if data.get("waves") else None

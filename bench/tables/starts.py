@@ -22,22 +22,22 @@ from servers import Gunicorn, Workerd
 NAME = "starts"
 LABELS = ("spare", "ember", "standby", "bare", "unknown", "cold")
 # Slow ones are asked in every so manieth round only: the run has an end.
-EVERY = {"gunicorn": 3, "workerd": 3, "ministack": 4, "offline": 3, "runc": 2, "crun": 2, "crun-bare": 2}
-FRESH_EVERY = {"pandas": 4}
-IMPORTS_EVERY = {"numpy, pandas": 5, "flask": 2}
-# One round is the other way round: a slow request holds what was kept.
-CROWDED_EVERY = 2
+EVERY = {"gunicorn": 4, "workerd": 4, "ministack": 5, "offline": 4, "runc": 4, "crun": 3, "crun-bare": 3}
+FRESH_EVERY = {"pandas": 5, "flask": 5, "flask-own": 5}
+IMPORTS_EVERY = {"numpy, pandas": 5, "flask": 4}
+# So many failures in a row, and a contestant is left out.
+PATIENCE = 5
 
 
 def measure(context, data):
     """Fills `data` as it goes, so that an interrupted run has its figures."""
-    data |= {"rows": {}, "floors": {}, "imports": {}, "true": {}, "failed": {}, "warm": 0, "rounds": 0}
+    data |= {"rows": {}, "floors": {}, "imports": {}, "true": {}, "failed": {}, "errors": {}, "warm": 0, "rounds": 0}
     scratch = tempfile.mkdtemp(prefix="lambent-bench-")
     try:
         with context.server() as server, Roster(data["failed"]) as roster:
             for key, kind in kinds.make(context, server, scratch).items():
                 roster.add(key, kind)
-            _check_interpreters(context, server, data)
+                _check_interpreter(server, kind, data)
             for key, peer in _peers(context).items():
                 roster.add(key, peer)
             _rounds(context, roster, data)
@@ -61,29 +61,38 @@ def _peers(context):
 
 def _rounds(context, roster, data):
     deadline = Deadline(context.size.starts_seconds)
-    # Each of the two ways of an ember gets its pairs.
-    for number in range(context.size.pairs * CROWDED_EVERY):
-        if deadline.passed():
-            return
-        if number % 20 == 0:
+    failures = dict.fromkeys(roster.ready, 0)
+    for number in range(context.size.pairs):
+        if number % 10 == 0:
             say(f"  round {number + 1}")
-        for key in rotated(roster.ready, number):
+        # Those whose instances have to be retired first come twice, with everybody else in between.
+        ours = [key for key, one in roster.ready.items() if isinstance(one, kinds.Kind)]
+        others = [key for key in roster.ready if key not in ours and number % EVERY.get(key, 1) == 0]
+        steps = [(key, _kept) for key in rotated(ours, number)]
+        steps += [(key, _peer) for key in rotated(others, number)]
+        steps += [(key, _crowded) for key in rotated(ours, number)]
+        for key, step in steps:
+            if deadline.passed():
+                return
             contestant = roster.ready.get(key)
-            if contestant is None or number % EVERY.get(key, 1):
+            if contestant is None:
                 continue
             try:
-                if isinstance(contestant, kinds.Kind):
-                    _kind(context, contestant, key, number, data)
-                else:
-                    _peer(context, contestant, key, data)
+                step(context, contestant, key, number, data)
+                failures[key] = 0
             except Exception as reason:
-                roster.fail(key, contestant.label, f"stopped in round {number + 1}: {reason}")
+                failures[key] += 1
+                data["errors"][contestant.label] = data["errors"].get(contestant.label, 0) + 1
+                if failures[key] >= PATIENCE:
+                    roster.fail(key, contestant.label, f"left out after round {number + 1}: {reason}")
         data["rounds"] = number + 1
 
 
-def _kind(context, kind, key, number, data):
+def _kept(_context, kind, key, number, data):
+    """What is kept answers, then what the imports cost that it has spared."""
+    kind.rest()
     floor = _floor(kind.floor, data)
-    answer = kind.ways[number % CROWDED_EVERY]()
+    answer = kind.quiet()
     _note(data, kind.label, answer, floor)
     modules = kind.imports and kind.imports[-1].rpartition("import ")[2]
     if modules and answer.start != "warm" and number % IMPORTS_EVERY[modules] == 0:
@@ -91,18 +100,26 @@ def _kind(context, kind, key, number, data):
         seconds = run_seconds(kind.imports)
         data["imports"].setdefault(modules, []).append(seconds)
         data["rows"][f"{kind.label}|{answer.start}"].setdefault("imports", []).append((answer.first, seconds))
-    if number % FRESH_EVERY.get(key, 2) == 0:
+
+
+def _crowded(_context, kind, key, number, data):
+    """Another one while the first is held, then one of a version that is new."""
+    if kind.holds:
+        kind.rest()
         floor = _floor(kind.floor, data)
-        _note(data, kind.label, kind.fresh(), floor)
+        _note(data, kind.label, kind.crowded(), floor)
+    if number % FRESH_EVERY.get(key, 1) == 0:
+        kind.renew()
+        floor = _floor(kind.floor, data)
+        _note(data, kind.label, kind.quiet(), floor)
 
 
-def _peer(context, peer, key, data):
+def _peer(context, peer, key, _number, data):
     if isinstance(peer, Container):
         data["true"].setdefault(peer.true_label, []).append(peer.true())
     node = key in ("offline", "workerd")
     floor = _floor([context.node, "-e", "0"] if node else [context.python, "-I", "-c", "pass"], data)
-    answer = peer.cold()
-    _note(data, peer.label, answer, floor, "cold")
+    _note(data, peer.label, peer.cold(), floor, "cold")
 
 
 def _floor(command, data):
@@ -122,12 +139,11 @@ def _note(data, label, answer, floor, start=None):
     row["pairs"].append((answer.first, floor))
 
 
-def _check_interpreters(context, server, data):
-    """That what is called the interpreter start is a start of what the instances run."""
+def _check_interpreter(server, kind, data):
+    """That what is called the interpreter start is a start of what the instance runs."""
     running = {processes.executable(process) for process in server.programs()}
-    for program in (context.python, context.node):
-        if processes.file_identity(program) not in running:
-            data["failed"][program] = "not seen among the instances: ratios to its start may mean little"
+    if kind.holds and processes.file_identity(kind.floor[0]) not in running:
+        data["failed"][kind.floor[0]] = f"no instance was seen running it: ratios may mean little ({kind.label})"
 
 
 # === the page ===
@@ -181,4 +197,6 @@ def _remarks(data):
     text = f"\n{data['rounds']} rounds."
     if data["warm"]:
         text += f" {data['warm']} calls met an instance that was still there and are not counted."
+    for label, count in data["errors"].items():
+        text += f" {count} calls of {label} failed."
     return text + "\n"

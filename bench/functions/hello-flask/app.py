@@ -14,7 +14,7 @@ def hello():
 
 @app.route("/hold")
 def hold():
-    time.sleep(0.25)
+    time.sleep(0.15)
     return "Hello, World!"
 
 

@@ -10,4 +10,4 @@ def lambda_handler(event, context):
 def hold():
     import time
 
-    time.sleep(0.25)
+    time.sleep(0.15)

@@ -8,5 +8,5 @@ import pandas
 
 def lambda_handler(event, context):
     if event.get("rawPath") == "/hold":
-        time.sleep(0.25)
+        time.sleep(0.15)
     return {"message": "Hello, World!", "numpy": numpy.__version__, "pandas": pandas.__version__}
