@@ -90,16 +90,26 @@ pub(crate) async fn settle(
     mut parts: Parts,
     clock: &mut Clock,
 ) -> Result<Ready, StartError> {
+    let protocol = in_time(node, version, &mut parts, clock, async |parts| ready(node, parts).await).await?;
+    let Parts { identity, tree, output, closing, address, .. } = parts;
+    Ok(Ready { id: identity.id, tree, output, protocol, address, lineage: None, closing })
+}
+
+/// Waits for a process that was started for `version` to say what `said` waits for, within the init limit.
+pub(crate) async fn in_time<T>(
+    node: &Node,
+    version: &Version,
+    parts: &mut Parts,
+    clock: &mut Clock,
+    said: impl AsyncFnOnce(&mut Parts) -> Result<T, Fault>,
+) -> Result<T, StartError> {
     let limit = Duration::from_secs(node.limits.init_seconds.into());
-    let ready = tokio::time::timeout(limit, ready(node, &mut parts)).await;
+    let result = tokio::time::timeout(limit, said(parts)).await;
     clock.mark("init");
     let listens = parts.composition.protocol == compose::Protocol::Own;
-    let failure = match ready {
-        Ok(Ok(protocol)) => {
-            let Parts { identity, tree, output, closing, address, .. } = parts;
-            return Ok(Ready { id: identity.id, tree, output, protocol, address, lineage: None, closing });
-        }
-        Ok(Err(fault)) => explain(fault, &parts, version, listens).await,
+    let failure = match result {
+        Ok(Ok(said)) => return Ok(said),
+        Ok(Err(fault)) => explain(fault, parts, version, listens).await,
         Err(_) => {
             parts.tree.signal(Signal::Kill);
             Arc::clone(&parts.tree).exited().await;
@@ -110,10 +120,15 @@ pub(crate) async fn settle(
         let exit = Arc::clone(&parts.tree).exited().await;
         function.account().add_init(exit.usage.cpu_micros);
     }
-    Err(StartError::Function(Box::new(abandon(&parts, clock.elapsed(), failure))))
+    Err(StartError::Function(Box::new(abandon(parts, clock.elapsed(), failure))))
 }
 
-async fn launch(node: &Node, version: &Arc<Version>, purpose: Purpose) -> Result<Parts, StartError> {
+/// Starts a process for `version`.
+pub(crate) async fn launch(
+    node: &Node,
+    version: &Arc<Version>,
+    purpose: Purpose,
+) -> Result<Parts, StartError> {
     let mut identity = Identity::new(version, jiff::Timestamp::now());
     let address = (node.composer.isolation == Isolation::Process).then(|| Arc::new(node.addresses.take()));
     if let Some(address) = &address {

@@ -122,7 +122,7 @@ impl Composer {
         purpose: Purpose,
     ) -> Result<Composition, Error> {
         let layout = self.layout(version);
-        let entry = program::entry(version, &self.runtimes, &layout, self.isolation)?;
+        let entry = program::entry(version, &self.runtimes, &layout, self.isolation, purpose)?;
         let port = environment::port(version, identity);
         let runtime_api =
             SocketAddrV4::new(identity.address.unwrap_or(Ipv4Addr::LOCALHOST), RUNTIME_API_PORT);

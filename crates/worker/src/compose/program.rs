@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use types::function::{Runtime, Version};
 use types::settings::Server;
 
-use super::{Error, Isolation, Layout};
+use super::{Error, Isolation, Layout, Purpose};
 use crate::runtimes::{Choice, Interpreter, Runtimes};
 use crate::shim;
 
@@ -57,9 +57,10 @@ pub(super) fn entry(
     runtimes: &Runtimes,
     layout: &Layout<'_>,
     isolation: Isolation,
+    purpose: Purpose,
 ) -> Result<Entry, Error> {
     if is_own(version) {
-        return own(version, runtimes, layout, isolation);
+        return own(version, runtimes, layout, isolation, purpose);
     }
     match version.runtime {
         Runtime::Python { .. } => shimmed(version, runtimes, layout, shim::PYTHON),
@@ -76,7 +77,9 @@ pub(super) fn can_fork(version: &Version) -> Result<(), &'static str> {
     match version.runtime {
         Runtime::Node { .. } => Err("Node.js cannot fork"),
         Runtime::Provided => Err("a program that is not run by a shim cannot be forked"),
-        Runtime::Python { .. } if is_own(version) => Err("a server of its own is not forked"),
+        Runtime::Python { .. } if is_own(version) && !matches!(named(version), Ok(Named::Python(_))) => {
+            Err("a server of its own that is not a Python file cannot be forked")
+        }
         Runtime::Python { .. } => Ok(()),
     }
 }
@@ -134,6 +137,7 @@ fn own(
     runtimes: &Runtimes,
     layout: &Layout<'_>,
     isolation: Isolation,
+    purpose: Purpose,
 ) -> Result<Entry, Error> {
     let (file, choice, bootstrap) = match named(version)? {
         Named::Executable(file) => {
@@ -163,8 +167,9 @@ fn own(
     if python {
         argv.push("-s".to_owned());
     }
-    // Without a network of its own the shim starts the program, so that it can rewrite what it binds to.
-    let frames = isolation == Isolation::Process;
+    // Without a network of its own the shim starts the program, so that it can rewrite what it binds to. And for
+    // an ember, so that it can hold it where it would listen.
+    let frames = isolation == Isolation::Process || purpose == Purpose::Ember;
     if frames {
         argv.extend([text(&layout.runtime.join(bootstrap)), "--run".to_owned()]);
     }

@@ -41,6 +41,8 @@ pub(crate) struct Ready {
     pub serves: Serves,
     #[serde(default)]
     pub found: String,
+    /// Why it must not be forked, as far as it can tell itself.
+    pub unshareable: Option<String>,
 }
 
 /// What a shim has found behind the handler's name.
@@ -50,6 +52,8 @@ pub(crate) enum Serves {
     Handler,
     Wsgi,
     Asgi,
+    /// A server of its own, which waits before it listens.
+    Own,
 }
 
 /// Head of `InitFailed` and `Failed`.
@@ -80,6 +84,8 @@ pub(crate) struct Text<'a>(pub Cow<'a, str>);
 pub(crate) struct Listening {
     pub host: String,
     pub port: u16,
+    /// Why it must not be forked, where it was to be an ember.
+    pub unshareable: Option<String>,
 }
 
 // === impl Head ===

@@ -26,6 +26,8 @@ const AFTERWORK: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(crate) struct Shim {
     pub serves: Serves,
+    /// Why it must not be forked, as far as it can tell itself.
+    pub unshareable: Option<String>,
     line: Mutex<Line>,
 }
 
@@ -45,8 +47,11 @@ impl Shim {
             Kind::Ready => {
                 let ready: head::Ready = parse(&frame)?;
                 tracing::debug!(found = ready.found, "shim is ready");
+                if ready.serves == Serves::Own {
+                    return Err(unexpected(&frame));
+                }
                 let line = Mutex::new(Line { connection, stream: 0 });
-                Ok(Self { serves: ready.serves, line })
+                Ok(Self { serves: ready.serves, unshareable: ready.unshareable, line })
             }
             Kind::InitFailed => Err(Fault::Raised(parse(&frame)?)),
             _ => Err(unexpected(&frame)),
@@ -55,7 +60,7 @@ impl Shim {
 
     /// A shim that was forked from one that serves `serves`: it says nothing before its first answer.
     pub fn forked(connection: Connection, serves: Serves) -> Self {
-        Self { serves, line: Mutex::new(Line { connection, stream: 0 }) }
+        Self { serves, unshareable: None, line: Mutex::new(Line { connection, stream: 0 }) }
     }
 
     /// Calls the handler. Not to be dropped half way unless the instance is given up too.
@@ -96,7 +101,7 @@ impl Shim {
                 }
             };
             if frame.stream != stream {
-                return Err(unexpected(&frame));
+                return Err(astray(&frame));
             }
             match frame.kind {
                 Kind::Head if !answer.has_begun() => {
@@ -127,8 +132,40 @@ impl Line {
 
     async fn receive(&mut self, stream: u32) -> Result<Frame, Fault> {
         let frame = self.connection.receive().await.map_err(fault)?;
-        if frame.stream == stream { Ok(frame) } else { Err(unexpected(&frame)) }
+        if frame.stream == stream { Ok(frame) } else { Err(astray(&frame)) }
     }
+}
+
+/// What a program that was to be an ember says when it would begin to listen.
+pub(crate) enum Held {
+    /// It waits to be forked, unless it knows better itself.
+    Waits { unshareable: Option<String> },
+    /// It listens.
+    Listens { address: SocketAddr, unshareable: String },
+}
+
+/// Waits for it.
+pub(crate) async fn held(connection: &mut Connection) -> Result<Held, Fault> {
+    let frame = connection.receive().await.map_err(fault)?;
+    match frame.kind {
+        Kind::Ready => {
+            let ready: head::Ready = parse(&frame)?;
+            let waits = ready.serves == Serves::Own;
+            if waits { Ok(Held::Waits { unshareable: ready.unshareable }) } else { Err(unexpected(&frame)) }
+        }
+        Kind::Listening => {
+            let (address, unshareable) = listens(&frame)?;
+            let unshareable = unshareable.unwrap_or_else(|| "it does not wait to be forked".to_owned());
+            Ok(Held::Listens { address, unshareable })
+        }
+        Kind::InitFailed => Err(Fault::Raised(parse(&frame)?)),
+        _ => Err(unexpected(&frame)),
+    }
+}
+
+/// Lets a program go that waits to be forked: it listens itself.
+pub(crate) async fn let_go(connection: &mut Connection) -> io::Result<()> {
+    connection.send(Kind::Cancel, 0, &head::Nothing, &[]).await
 }
 
 /// Waits for the first frame of a shim that stands by.
@@ -152,15 +189,19 @@ pub(crate) async fn listening(connection: &mut Connection) -> Result<SocketAddr,
         let frame = connection.receive().await.map_err(fault)?;
         match frame.kind {
             Kind::Listening => {
-                let head: head::Listening = parse(&frame)?;
-                let host: IpAddr = head.host.parse().map_err(|_| Fault::Malformed(head.host))?;
-                return Ok(SocketAddr::new(host, head.port));
+                return listens(&frame).map(|(address, _)| address);
             }
             Kind::Ready => {}
             Kind::InitFailed => return Err(Fault::Raised(parse(&frame)?)),
             _ => return Err(unexpected(&frame)),
         }
     }
+}
+
+fn listens(frame: &Frame) -> Result<(SocketAddr, Option<String>), Fault> {
+    let head: head::Listening = parse(frame)?;
+    let host: IpAddr = head.host.parse().map_err(|_| Fault::Malformed(head.host))?;
+    Ok((SocketAddr::new(host, head.port), head.unshareable))
 }
 
 fn response_head(frame: &Frame) -> Result<http::response::Parts, Fault> {
@@ -193,6 +234,14 @@ fn header_value(text: &str) -> Result<HeaderValue, Fault> {
 fn parse<'a, T: Deserialize<'a>>(frame: &'a Frame) -> Result<T, Fault> {
     serde_json::from_slice(&frame.head)
         .map_err(|error| Fault::Malformed(format!("the head of a {:?} frame: {error}", frame.kind)))
+}
+
+/// A frame that is not about the request: a newborn whose hooks have failed says so when it is asked first.
+fn astray(frame: &Frame) -> Fault {
+    match frame.kind {
+        Kind::InitFailed => parse(frame).map_or_else(|fault| fault, Fault::Raised),
+        _ => unexpected(frame),
+    }
 }
 
 fn unexpected(frame: &Frame) -> Fault {

@@ -13,20 +13,20 @@ use tokio::time::Instant;
 use types::function::Version;
 use types::metering::Tier;
 
+use super::kindle::{Candidate, Voice};
 use crate::compose::Identity;
-use crate::frames::head::Serves;
 use crate::frames::{Connection, Shim};
 use crate::init::{Outlet, Ready};
 use crate::instance::Protocol;
 use crate::launcher::Tree;
 use crate::phases::Clock;
 use crate::pool::Node;
+use crate::web::Server;
 
 /// One ember.
 pub(crate) struct Ember {
     /// Its process, its frames and what reads its output.
-    ready: Ready,
-    serves: Serves,
+    candidate: Candidate,
     /// What making it took.
     clock: Clock,
     made: Instant,
@@ -57,6 +57,8 @@ pub(crate) enum ForkError {
     System(#[from] std::io::Error),
     #[error(transparent)]
     Sandbox(#[from] sandbox::handle::StartError),
+    #[error("its newborn ended before it listened")]
+    Ended,
     #[error("it did not answer within {0:?}")]
     Silent(Duration),
 }
@@ -64,12 +66,9 @@ pub(crate) enum ForkError {
 // === impl Ember ===
 
 impl Ember {
-    /// `None`: the process is not spoken to by frames, so it cannot be one.
-    pub(super) fn new(ready: Ready, clock: Clock, account: Arc<watch::Sender<Account>>) -> Option<Self> {
-        let Protocol::Frames(shim) = &ready.protocol else { return None };
-        let serves = shim.serves;
+    pub(super) fn new(candidate: Candidate, clock: Clock, account: Arc<watch::Sender<Account>>) -> Self {
         let (forks, memory) = (AtomicU64::new(0), AtomicU64::new(0));
-        Some(Self { ready, serves, clock, made: Instant::now(), account, forks, memory })
+        Self { candidate, clock, made: Instant::now(), account, forks, memory }
     }
 
     /// Forks an instance of `version`, which is the ember's own but for its settings.
@@ -86,15 +85,35 @@ impl Ember {
         let (frames, theirs) = Connection::pair()?;
         let channels = Channels { output: writer, frames: Some(theirs) };
         let environment = vec![("AWS_LAMBDA_LOG_STREAM_NAME".to_owned(), identity.stream)];
-        let fork = Arc::clone(&self.ready.tree).fork(channels, environment);
         let limit = Duration::from_secs(node.limits.init_seconds.into());
+        let fork = async {
+            let tree = self.tree().fork(channels, environment).await?;
+            let protocol = self.protocol(node, &tree, frames).await?;
+            Ok::<_, ForkError>((tree, protocol))
+        };
         let forked = tokio::time::timeout(limit, fork).await;
-        let tree = forked.map_err(|_| ForkError::Silent(limit))??;
+        let (tree, protocol) = forked.map_err(|_| ForkError::Silent(limit))??;
         clock.mark("fork");
         self.forks.fetch_add(1, Ordering::Relaxed);
         node.templates.spent(&version.name, Tier::Ember, began.elapsed());
-        let protocol = Protocol::Frames(Shim::forked(frames, self.serves));
         Ok(Ready { id: identity.id, tree, output, protocol, address: None, lineage: Some(lineage), closing })
+    }
+
+    /// How a newborn is spoken to.
+    async fn protocol(
+        &self,
+        node: &Node,
+        newborn: &Arc<dyn Tree>,
+        frames: Connection,
+    ) -> Result<Protocol, ForkError> {
+        match &self.candidate.voice {
+            Voice::Shim(shim) => Ok(Protocol::Frames(Shim::forked(frames, shim.serves))),
+            Voice::Held(_) => {
+                let wanted = Some(self.candidate.parts().composition.port);
+                let address = Arc::clone(newborn).listening(wanted).await.ok_or(ForkError::Ended)?;
+                Ok(Protocol::Own(Server::new(Arc::clone(newborn), address, node.tracker.clone())))
+            }
+        }
     }
 
     /// What making it took.
@@ -119,11 +138,11 @@ impl Ember {
 
     /// The sandbox's name.
     pub fn sandbox(&self) -> String {
-        self.ready.tree.id()
+        self.tree().id()
     }
 
     pub(super) fn tree(&self) -> Arc<dyn Tree> {
-        Arc::clone(&self.ready.tree)
+        Arc::clone(&self.candidate.parts().tree)
     }
 
     pub(super) fn account(&self) -> &Arc<watch::Sender<Account>> {

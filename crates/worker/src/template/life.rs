@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sandbox::handle::{Exit, Sharing, Status};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::function::Version;
 use types::metering::Tier;
@@ -17,8 +18,9 @@ use types::settings::Init;
 use super::ember::{Account, Ember};
 use super::inputs::Key;
 use super::templates::{Only, Outcome, State, not_shared};
-use crate::compose::Purpose;
-use crate::init::{self, Ready, StartError};
+use super::kindle::{Candidate, Kindled, kindle};
+use crate::init::{Ready, StartError};
+use crate::metering::{Books, Origin, Shared};
 use crate::phases::Clock;
 use crate::pool::Node;
 
@@ -35,7 +37,7 @@ pub(super) struct Work {
 /// What a run of the init came to.
 enum Made {
     /// It may be forked.
-    Sharable(Ready),
+    Sharable(Candidate),
     /// It must not be.
     Refused(Ready, Vec<String>),
     Failed(StartError),
@@ -63,12 +65,13 @@ pub(super) async fn live(node: Arc<Node>, work: Work) {
     let _unsettled = Unsettled { node: &node, key: &key, number };
     let mut clock = Clock::begin();
     let made = until(&node, &retire, make(&node, &version, &mut clock)).await;
-    let (state, outcome, ember) = verdict(made, &version, clock, account);
+    let (state, outcome, ember) = verdict(made, clock, account);
     let ours = node.templates.settle(&key, number, state);
     // Where nobody waits any more, what was in the outcome ends here.
     let _ = told.send(Some(if ours { outcome } else { Outcome::Retired }));
     drop(told);
     let Some(mut ember) = ember.filter(|_| ours) else { return };
+    let mut costs = costs(&node, &version, &ember);
     loop {
         let kept = async {
             weigh(&node, &key, &ember).await;
@@ -79,17 +82,37 @@ pub(super) async fn live(node: Arc<Node>, work: Work) {
             End::Retired => return,
             End::Age => match renew(&node, &key, number, &version, &retire, &ember).await {
                 Some(next) => {
+                    costs = self::costs(&node, &version, &next);
                     ember = next;
                     continue;
                 }
                 None => return,
             },
-            End::Exited(exit) => ended(&ember, exit),
+            End::Exited(exit) => {
+                if let Some(costs) = costs {
+                    costs.close(exit.usage.cpu_micros);
+                }
+                ended(&ember, exit)
+            }
             End::Unused(keep) => State::Gone(format!("the last one had not been used for {keep:?}")),
         };
         node.templates.settle(&key, number, gone);
         return;
     }
+}
+
+/// The books of an ember, from now on.
+fn costs(node: &Node, version: &Version, ember: &Ember) -> Option<Shared> {
+    let function = node.known(&version.name)?;
+    let start = ember.clock().start(Tier::Bare, String::new());
+    let origin = Origin {
+        function: version.name.clone(),
+        version: version.version.clone(),
+        instance: String::new(),
+        start: Some(Arc::new(start)),
+        ready: Instant::now(),
+    };
+    Some(function.account().share(Books::new(Box::new(ember.tree().meter()), origin)))
 }
 
 /// Until the ember is retired or the server stops.
@@ -104,21 +127,23 @@ async fn until<T>(node: &Node, retire: &CancellationToken, work: impl Future<Out
 
 /// Runs the init and has the platform look at what it has left behind.
 async fn make(node: &Node, version: &Arc<Version>, clock: &mut Clock) -> Made {
-    let ready = match init::run(node, version, Purpose::Ember, clock).await {
-        Ok(ready) => ready,
-        Err(error) => return Made::Failed(error),
-    };
+    let kindled = kindle(node, version, clock).await;
     node.templates.spent(&version.name, Tier::Bare, clock.elapsed());
-    let limit = Duration::from_secs(node.limits.init_seconds.into());
-    let sharing = tokio::time::timeout(limit, Arc::clone(&ready.tree).sharing()).await;
-    clock.mark("sharing");
-    let vetoes = match sharing {
-        Ok(Sharing { vetoes, .. }) => vetoes,
-        Err(_) => vec![format!("the platform could not tell within {limit:?} whether it may be")],
+    let (ready, vetoes) = match kindled {
+        Err(error) => return Made::Failed(error),
+        Ok(Kindled::Alone(ready, reason)) => (ready, vec![reason]),
+        Ok(Kindled::Waits(candidate)) => {
+            let vetoes = vetoes(node, &candidate).await;
+            clock.mark("sharing");
+            if vetoes.is_empty() {
+                return Made::Sharable(candidate);
+            }
+            match candidate.alone(node, version, clock).await {
+                Ok(ready) => (ready, vetoes),
+                Err(error) => return Made::Failed(error),
+            }
+        }
     };
-    if vetoes.is_empty() {
-        return Made::Sharable(ready);
-    }
     let reason = not_shared(&vetoes);
     if version.settings.init == Init::Shared {
         ready.output.note(format!("WARNING lambent:init is shared, but {reason}"));
@@ -127,10 +152,21 @@ async fn make(node: &Node, version: &Arc<Version>, clock: &mut Clock) -> Made {
     Made::Refused(ready, vetoes)
 }
 
+/// What stands against forking it: the platform's own findings, and what the process says against itself.
+async fn vetoes(node: &Node, candidate: &Candidate) -> Vec<String> {
+    let limit = Duration::from_secs(node.limits.init_seconds.into());
+    let tree = Arc::clone(&candidate.parts().tree);
+    let mut vetoes = match tokio::time::timeout(limit, tree.sharing()).await {
+        Ok(Sharing { vetoes, .. }) => vetoes,
+        Err(_) => vec![format!("the platform could not tell within {limit:?} whether it may be")],
+    };
+    vetoes.extend(candidate.unshareable.clone());
+    vetoes
+}
+
 /// What is made of it: the slot's state, what those who wait are told, and the ember.
 fn verdict(
     made: Option<Made>,
-    version: &Version,
     clock: Clock,
     account: Arc<watch::Sender<Account>>,
 ) -> (State, Outcome, Option<Arc<Ember>>) {
@@ -144,16 +180,10 @@ fn verdict(
             let state = State::Refused { reasons: vetoes.into(), until: None };
             (state, Outcome::Refused { only: Only::new(ready), clock, why }, None)
         }
-        Some(Made::Sharable(ready)) => match Ember::new(ready, clock, account) {
-            Some(ember) => {
-                let ember = Arc::new(ember);
-                (State::Alive(Arc::clone(&ember)), Outcome::Alive(Arc::clone(&ember)), Some(ember))
-            }
-            None => {
-                let reason = format!("{} is not spoken to by frames", version.handler);
-                (State::refused_for_now(reason), Outcome::Retired, None)
-            }
-        },
+        Some(Made::Sharable(candidate)) => {
+            let ember = Arc::new(Ember::new(candidate, clock, account));
+            (State::Alive(Arc::clone(&ember)), Outcome::Alive(Arc::clone(&ember)), Some(ember))
+        }
     }
 }
 
@@ -191,7 +221,7 @@ async fn renew(
     let mut clock = Clock::begin();
     let made = until(node, retire, make(node, version, &mut clock)).await?;
     // The instances of the old one are counted on.
-    let (state, _, ember) = verdict(Some(made), version, clock, Arc::clone(old.account()));
+    let (state, _, ember) = verdict(Some(made), clock, Arc::clone(old.account()));
     let ours = node.templates.settle(key, number, state);
     ember.filter(|_| ours)
 }

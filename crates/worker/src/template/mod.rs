@@ -4,7 +4,7 @@
 //! init has left behind) → *alive* | *refused* (its init must not be shared; the process goes on as the only
 //! instance of that init, and starts do without from then on) → *retired* (unused, too old, replaced, broken,
 //! drain). [`templates`] knows which version has what and [`life`] is the task of one; [`ember`] forks,
-//! [`inputs`] says what an ember is made of and for whom there is none, [`costs`] what starts have cost.
+//! [`kindle`] makes what can be forked, [`inputs`] says what an ember is made of and for whom there is none, [`costs`] what starts have cost.
 //!
 //! Invariants: no two embers of one version are made at once; an ember's end ends no instance; nothing that
 //! happens to an ember fails a start that could be made without it, except its init, which would fail there too.
@@ -12,6 +12,7 @@
 mod costs;
 mod ember;
 mod inputs;
+mod kindle;
 mod life;
 mod templates;
 

@@ -167,6 +167,11 @@ impl Templates {
         drop(self.find(node, version));
     }
 
+    /// Whether a version has an ember that can be forked.
+    pub fn is_alive(&self, key: &Key) -> bool {
+        matches!(self.slots.lock().by_key.get(key), Some(Slot { state: State::Alive(_), .. }))
+    }
+
     /// The embers that live.
     pub fn alive(&self) -> Vec<Alive> {
         let slots = self.slots.lock();

@@ -14,7 +14,7 @@ use types::metering::Tier;
 
 use crate::instance::Instance;
 use crate::metrics::Metrics;
-use crate::pool::{Node, Parts};
+use crate::pool::{Node, Parts, Remembered};
 use crate::start::{self, StartError};
 use crate::status::{Template, TemplateState};
 use crate::testing::{self, Forks, Kept, World};
@@ -40,7 +40,8 @@ impl Scene {
         let (forks, lines) = (Forks::default(), Arc::new(Kept::default()));
         let launcher = Box::new(forks.clone());
         let composer = World::composer_of_forks();
-        let parts = Parts { composer, launcher, logs: lines.clone(), limits, metrics: Metrics::new() };
+        let (metrics, remembered) = (Metrics::new(), Remembered::new(None, Vec::new()));
+        let parts = Parts { composer, launcher, logs: lines.clone(), limits, metrics, remembered };
         Self { node: Node::new(parts), version: Arc::new(testing::version("hello")), forks, lines }
     }
 
