@@ -80,7 +80,15 @@ class Container:
 
     def _command(self, name, *options):
         identity = f"lambent-bench-{os.getpid()}-{id(self)}-{next(self._numbers)}"
-        return [self._program, *self._options, "run", *options, "--bundle", str(self._directory / name), identity]
+        return [
+            self._program,
+            *self._options,
+            "run",
+            *options,
+            "--bundle",
+            str(self._directory / name),
+            identity,
+        ]
 
     def _await(self, process):
         deadline = time.monotonic() + 10

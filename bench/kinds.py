@@ -89,4 +89,9 @@ def make(context, server, scratch):
 
 def imports(context, modules):
     """A bare interpreter that imports what the handler imports."""
-    return [context.python, "-I", "-c", f"import sys; sys.path.insert(0, {str(context.site)!r}); import {modules}"]
+    return [
+        context.python,
+        "-I",
+        "-c",
+        f"import sys; sys.path.insert(0, {str(context.site)!r}); import {modules}",
+    ]

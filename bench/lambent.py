@@ -79,7 +79,15 @@ class Server:
     def deploy(self, directory, name, *options):
         """`lambent deploy`."""
         command = [self.binary, "--endpoint", f"http://{self.ready['listen']}"]
-        command += ["--admin", f"http://{self.ready['admin']}", "deploy", str(directory), "--name", name, *options]
+        command += [
+            "--admin",
+            f"http://{self.ready['admin']}",
+            "deploy",
+            str(directory),
+            "--name",
+            name,
+            *options,
+        ]
         result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if result.returncode:
             raise RuntimeError(f"lambent deploy {name} failed: {result.stdout}{result.stderr}")

@@ -31,7 +31,10 @@ def facts(context, seconds):
         rows += [
             ("Python side", first_line([context.python, "-c", PYTHON_VERSIONS], **site)),
             ("", first_line([context.python, "-c", MINISTACK_VERSION], **ministack)),
-            ("Node side", ", ".join([f"Node.js {first_line([context.node, '--version'])}", *_modules(context)])),
+            (
+                "Node side",
+                ", ".join([f"Node.js {first_line([context.node, '--version'])}", *_modules(context)]),
+            ),
             ("Containers", ", ".join(_runtime(name) for name in ("crun", "runc"))),
         ]
     return rows
@@ -40,7 +43,9 @@ def facts(context, seconds):
 def first_line(command, **environment):
     """The first line of what a command says."""
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=20, env={**os.environ, **environment})
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=20, env={**os.environ, **environment}
+        )
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
     return (result.stdout.strip() or result.stderr.strip() or "unknown").splitlines()[0]

@@ -7,10 +7,21 @@ where the viewer says which it is, text follows. Draws what it is given and deci
 import math
 from xml.sax.saxutils import escape
 
-WIDTH = 820
-BAR, GAP, TOP, LABELS = 18, 6, 46, 330
+WIDTH = 900
+BAR, GAP, TOP, LABELS = 18, 6, 46, 400
 OURS, THEIRS = "#d9730d", "#7d8796"
-PALETTE = ("#d9730d", "#2f81f7", "#1a9e6c", "#a371f7", "#c23d8a", "#7d8796", "#b0891a", "#0fa3b1", "#e5534b", "#57606a")
+PALETTE = (
+    "#d9730d",
+    "#2f81f7",
+    "#1a9e6c",
+    "#a371f7",
+    "#c23d8a",
+    "#7d8796",
+    "#b0891a",
+    "#0fa3b1",
+    "#e5534b",
+    "#57606a",
+)
 STYLE = """<style>
 text { font: 12px system-ui, sans-serif; fill: #57606a }
 .title { font-size: 14px; font-weight: 600 }
@@ -36,8 +47,12 @@ def bars(title, values, ours=()):
         y = TOP + number * (BAR + GAP)
         width = max(1.0, position(value) - LABELS)
         colour = OURS if label in ours else THEIRS
-        parts.append(f"<text x='{LABELS - 8}' y='{y + 13}' text-anchor='end'>{escape(_short(label, 52))}</text>")
-        parts.append(f"<rect x='{LABELS}' y='{y}' width='{width:.1f}' height='{BAR}' rx='2' fill='{colour}'/>")
+        parts.append(
+            f"<text x='{LABELS - 8}' y='{y + 13}' text-anchor='end'>{escape(_short(label, 60))}</text>"
+        )
+        parts.append(
+            f"<rect x='{LABELS}' y='{y}' width='{width:.1f}' height='{BAR}' rx='2' fill='{colour}'/>"
+        )
         parts.append(f"<text x='{LABELS + width + 6:.1f}' y='{y + 13}'>{_number(value)}</text>")
     return _document(height, title, parts)
 
@@ -51,7 +66,7 @@ def lines(title, series, x_title, y_title):
     everything = [point for points in series.values() for point in points]
     x_low, x_high = _extent([x for x, _ in everything])
     low, high = _decades([y for _, y in everything])
-    left, right, bottom = 70, WIDTH - 250, 380
+    left, right, bottom = 70, WIDTH - 270, 380
 
     def place(point):
         x = left + (right - left) * _share(point[0], x_low, x_high)
@@ -63,7 +78,9 @@ def lines(title, series, x_title, y_title):
         parts.append(f"<line class='grid' x1='{left}' x2='{right}' y1='{y:.1f}' y2='{y:.1f}'/>")
         parts.append(f"<text x='{left - 8}' y='{y + 4:.1f}' text-anchor='end'>{_number(tick)}</text>")
     for x in sorted({x for x, _ in everything}):
-        parts.append(f"<text x='{place((x, low))[0]:.1f}' y='{bottom + 18}' text-anchor='middle'>{_number(x)}</text>")
+        parts.append(
+            f"<text x='{place((x, low))[0]:.1f}' y='{bottom + 18}' text-anchor='middle'>{_number(x)}</text>"
+        )
     ends = _spread_out([place(max(points))[1] for points in series.values()])
     for number, (label, points) in enumerate(series.items()):
         colour = PALETTE[number % len(PALETTE)]
@@ -71,8 +88,12 @@ def lines(title, series, x_title, y_title):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
         parts.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='2'/>")
         parts += [f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3' fill='{colour}'/>" for x, y in placed]
-        parts.append(f"<text x='{right + 10}' y='{ends[number] + 4:.1f}' style='fill:{colour}'>{escape(_short(label, 36))}</text>")
-    parts.append(f"<text x='{(left + right) / 2}' y='{bottom + 38}' text-anchor='middle'>{escape(x_title)}</text>")
+        parts.append(
+            f"<text x='{right + 10}' y='{ends[number] + 4:.1f}' style='fill:{colour}'>{escape(_short(label, 36))}</text>"
+        )
+    parts.append(
+        f"<text x='{(left + right) / 2}' y='{bottom + 38}' text-anchor='middle'>{escape(x_title)}</text>"
+    )
     parts.append(f"<text x='10' y='{TOP - 10}'>{escape(y_title)}</text>")
     return _document(bottom + 50, title, parts)
 

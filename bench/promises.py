@@ -37,17 +37,37 @@ def _starts(data):
         return median_ratio(rows.get(f"{label}|{start}", {}).get("pairs", []))
 
     def imports(label, start):
-        return median_ratio([(theirs, ours) for ours, theirs in rows.get(f"{label}|{start}", {}).get("imports", [])])
+        return median_ratio(
+            [(theirs, ours) for ours, theirs in rows.get(f"{label}|{start}", {}).get("imports", [])]
+        )
 
     lines = [
         _line("numpy+pandas from ember ≤ 0.5 × interpreter start", ratio(PANDAS, "ember"), 0.5),
         _line("Flask by frames from ember ≤ 0.5 ×", ratio(FRAMES, "ember"), 0.5),
-        _line("numpy+pandas from ember ≥ 20 × faster than importing them", imports(PANDAS, "ember"), 20, " ×", True, 1),
-        _line("Flask by frames from ember ≥ 20 × faster than importing it", imports(FRAMES, "ember"), 20, " ×", True, 1),
+        _line(
+            "numpy+pandas from ember ≥ 20 × faster than importing them",
+            imports(PANDAS, "ember"),
+            20,
+            " ×",
+            True,
+            1,
+        ),
+        _line(
+            "Flask by frames from ember ≥ 20 × faster than importing it",
+            imports(FRAMES, "ember"),
+            20,
+            " ×",
+            True,
+            1,
+        ),
         _line("`app.run()` on its own socket from ember ≤ 1.0 ×", ratio(OWN, "ember"), 1.0),
     ]
     spares = {label: ratio(label, "spare") for label in (HANDLER, PANDAS, FRAMES, OWN)}
-    lines += [_line(f"spare ≤ 0.15 ×: {label}", found, 0.15) for label, found in spares.items() if found or label != OWN]
+    lines += [
+        _line(f"spare ≤ 0.15 ×: {label}", found, 0.15)
+        for label, found in spares.items()
+        if found or label != OWN
+    ]
     bare = "bare (no process of that language), handler without imports ≤ 1.5 ×"
     lines.append(_line(bare, ratio(HANDLER, "bare"), 1.5))
     lines.append(_line("Node standby ≤ 0.5 × `node -e 0`", ratio(NODE, "standby"), 0.5))
@@ -61,7 +81,11 @@ def _warm(data):
     if not data.get("closed"):
         return [_line("warm requests", None, 0)]
     lines = [
-        _line(f"CPU per request ÷ workerd's ≤ 1, {label}, {_connections(n)}", _over(data, key, "workerd", n, "cpu"), 1)
+        _line(
+            f"CPU per request ÷ workerd's ≤ 1, {label}, {_connections(n)}",
+            _over(data, key, "workerd", n, "cpu"),
+            1,
+        )
         for key, label in (("python", "Python handler"), ("node", "Node handler"))
         for n in warm.CONNECTIONS
     ]
@@ -104,13 +128,21 @@ def _milliseconds(microseconds):
 
 def _burst(data):
     runs = [
-        run for row in data.get("rows", {}).values() for run in row["runs"] if row["label"].startswith("Lambent, 1,000")
+        run
+        for row in data.get("rows", {}).values()
+        for run in row["runs"]
+        if row["label"].startswith("Lambent, 1,000")
     ]
     if not runs:
         return [_line("1,000 simultaneous first calls", None, 0)]
     text = "1,000 simultaneous first calls of a 100 ms handler, at most 100 instances"
     return [
-        _line(f"{text}: last answer ≤ 2.0 s (the worst of {len(runs)} runs)", max(run["last"] for run in runs), 2, " s"),
+        _line(
+            f"{text}: last answer ≤ 2.0 s (the worst of {len(runs)} runs)",
+            max(run["last"] for run in runs),
+            2,
+            " s",
+        ),
         _line(f"{text}: errors and missing answers: 0", sum(_missing(run) for run in runs), 0, digits=0),
         _line(f"{text}: ≤ 100 instances", max(run["instances"] for run in runs), 100, digits=0),
     ]
@@ -126,7 +158,14 @@ def _memory(data):
     count = min(embers.get("programs", 0), embers.get("functions", 0))
     each = embers["all_own"] / count / MIB if count else None
     functions = embers.get("functions", 200)
-    lines = [_line(f"{functions} embers alive at once: ≤ 3 MiB each, everything below the broker included", each, 3, " MiB")]
+    lines = [
+        _line(
+            f"{functions} embers alive at once: ≤ 3 MiB each, everything below the broker included",
+            each,
+            3,
+            " MiB",
+        )
+    ]
     alive = f"{functions} embers alive at once: as many processes"
     lines.append(_line(alive, embers.get("programs"), functions, at_least=True, digits=0))
     deployed = f"{idle.get('functions', 1000)} functions deployed and idle"
@@ -135,4 +174,3 @@ def _memory(data):
     server = idle["server"] / MIB if idle else None
     lines.append(_line(f"{deployed}: server ≤ 60 MiB resident", server, 60, " MiB", digits=1))
     return lines
-

@@ -54,7 +54,9 @@ def run_table(context, module, results):
     try:
         module.measure(context, data)
     except Exception as reason:
-        data["failed"]["the table"] = f"stopped: {type(reason).__name__}: {' '.join(str(reason).split())[:300]}"
+        data["failed"]["the table"] = (
+            f"stopped: {type(reason).__name__}: {' '.join(str(reason).split())[:300]}"
+        )
         say(f"  the table stopped: {reason}")
 
 
@@ -81,8 +83,12 @@ def read_options():
     parser.add_argument("--lambent", required=True, help="path of the lambent binary")
     parser.add_argument("--load", help="path of the generator of load [default: beside the binary]")
     parser.add_argument("--quick", action="store_true", help="fewer of everything: four minutes")
-    parser.add_argument("--smoke", action="store_true", help="no peers, a minute: whether the bench itself works")
-    parser.add_argument("--only", help="tables to measure, by comma: " + ",".join(module.NAME for module in TABLES))
+    parser.add_argument(
+        "--smoke", action="store_true", help="no peers, a minute: whether the bench itself works"
+    )
+    parser.add_argument(
+        "--only", help="tables to measure, by comma: " + ",".join(module.NAME for module in TABLES)
+    )
     parser.add_argument("--raw", help="write all figures there as JSON")
     parser.add_argument("--output", default=HERE.parent / "docs/benchmarks.md", help="the page to write")
     options = parser.parse_args()

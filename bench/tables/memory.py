@@ -44,7 +44,9 @@ def _instances(context, data):
         sorts["Flask by frames"] = (functions / "hello-flask", "--server", "shim")
     for label, (directory, *options) in sorts.items():
         with context.server() as server:
-            function = Function(server, label, "memory", directory, *options, idle_seconds=600, freeze=1, concurrency=1)
+            function = Function(
+                server, label, "memory", directory, *options, idle_seconds=600, freeze=1, concurrency=1
+            )
             function.start()
             function.call()
             time.sleep(0.5)

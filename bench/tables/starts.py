@@ -31,7 +31,16 @@ PATIENCE = 5
 
 def measure(context, data):
     """Fills `data` as it goes, so that an interrupted run has its figures."""
-    data |= {"rows": {}, "floors": {}, "imports": {}, "true": {}, "failed": {}, "errors": {}, "warm": 0, "rounds": 0}
+    data |= {
+        "rows": {},
+        "floors": {},
+        "imports": {},
+        "true": {},
+        "failed": {},
+        "errors": {},
+        "warm": 0,
+        "rounds": 0,
+    }
     scratch = tempfile.mkdtemp(prefix="lambent-bench-")
     try:
         with context.server() as server, Roster(data["failed"]) as roster:
@@ -143,7 +152,9 @@ def _check_interpreter(server, kind, data):
     """That what is called the interpreter start is a start of what the instance runs."""
     running = {processes.executable(process) for process in server.programs()}
     if kind.holds and processes.file_identity(kind.floor[0]) not in running:
-        data["failed"][kind.floor[0]] = f"no instance was seen running it: ratios may mean little ({kind.label})"
+        data["failed"][kind.floor[0]] = (
+            f"no instance was seen running it: ratios may mean little ({kind.label})"
+        )
 
 
 # === the page ===
@@ -153,7 +164,9 @@ def render(context, data):
     """The section of the page."""
     rows = sorted(data["rows"].values(), key=lambda row: (_order(row), median(_ours(row))))
     lines = [_line(row) for row in rows]
-    lines += [(f"`{name}`, start to end", "", len(values), *spread(values), "") for name, values in _bare(data)]
+    lines += [
+        (f"`{name}`, start to end", "", len(values), *spread(values), "") for name, values in _bare(data)
+    ]
     header = ("", "start", "n", "min", "median", "p90", "÷ interpreter start, median of pairs")
     return table(header, lines) + _remarks(data)
 
@@ -161,10 +174,15 @@ def render(context, data):
 def plots(context, data):
     """One bar per row, from the fastest."""
     rows = [row for row in data["rows"].values() if row["pairs"]]
-    named = [(f"{row['label']}: {row['start']}".replace("`", ""), median(_ours(row)) * 1e3) for row in rows]
-    named += [(name[:44], median(values) * 1e3) for name, values in _bare(data)]
-    ours = tuple(f"{row['label']}: {row['start']}".replace("`", "") for row in rows if row["start"] != "cold")
+    named = [(_name(row), median(_ours(row)) * 1e3) for row in rows]
+    named += [(name, median(values) * 1e3) for name, values in _bare(data)]
+    ours = tuple(_name(row) for row in rows if row["start"] != "cold")
     yield "starts.svg", bars("Start to first byte, median (ms, log scale)", sorted(named, key=_second), ours)
+
+
+def _name(row):
+    label = row["label"].replace("`", "")
+    return label if row["start"] == "cold" else f"{label}: {row['start']}"
 
 
 def _second(pair):

@@ -119,7 +119,10 @@ def render(_context, data):
         shares = ", ".join(f"{count} {label}" for label, count in starts.most_common())
         rows.append((name, spell(median(rates(data, first)), 0), shares or "–", errors))
     rows += [(name, spell(rate, 0), "", "") for name, rate in data["peers"].items()]
-    return table(("", "starts per second", "starts", "errors"), rows) + f"\n{data['callers']} callers at a time.\n"
+    return (
+        table(("", "starts per second", "starts", "errors"), rows)
+        + f"\n{data['callers']} callers at a time.\n"
+    )
 
 
 def plots(_context, _data):

@@ -23,7 +23,9 @@ def measure(context, data):
     try:
         with context.server() as server:
             functions = [
-                Function(server, "", f"thaw-{number}", HERE / "functions/hello-python", idle_seconds=600, freeze=1)
+                Function(
+                    server, "", f"thaw-{number}", HERE / "functions/hello-python", idle_seconds=600, freeze=1
+                )
                 for number in range(FUNCTIONS)
             ]
             for function in functions:
@@ -69,7 +71,12 @@ def render(_context, data):
     """The section of the page."""
     ratio = spell(median_ratio(list(zip(data["thawed"], data["floors"], strict=False))))
     rows = [
-        ("frozen instance: thaw and first byte", len(data["thawed"]), *spread(data["thawed"], digits=2), ratio),
+        (
+            "frozen instance: thaw and first byte",
+            len(data["thawed"]),
+            *spread(data["thawed"], digits=2),
+            ratio,
+        ),
         ("the same instance 50 ms later", len(data["next"]), *spread(data["next"], digits=2), ""),
         ("`python3 -I -c pass`, start to end", len(data["floors"]), *spread(data["floors"], digits=2), ""),
     ]

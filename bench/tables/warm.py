@@ -59,7 +59,9 @@ def _contestants(context, server, scratch):
     made["flask"] = function("Flask by frames", "warm-flask", functions / "hello-flask", "--server", "shim")
     try:
         build_bootstrap(scratch)
-        made["provided"] = function("`provided` program", "warm-provided", scratch, "--runtime", "provided.al2023")
+        made["provided"] = function(
+            "`provided` program", "warm-provided", scratch, "--runtime", "provided.al2023"
+        )
     except Exception as reason:
         say(f"  no `provided` row: {reason}")
     threads = ServerlessOffline(context.modules, "serverless-offline, worker threads", False)
@@ -98,7 +100,9 @@ def _one(context, contestant, key, data):
             if connections <= MOST_CONNECTIONS.get(key, connections):
                 seen = context.load.closed(contestant, connections, context.size.load_seconds)
                 data["closed"].setdefault(key, {}).setdefault(connections, []).append(_kept(seen))
-        seen = context.load.open(contestant, context.size.open_rate, OPEN_CONNECTIONS, context.size.load_seconds * 2)
+        seen = context.load.open(
+            contestant, context.size.open_rate, OPEN_CONNECTIONS, context.size.load_seconds * 2
+        )
         data["open"].setdefault(key, []).append(_kept(seen))
         memory = processes.proportional_bytes(processes.tree(*contestant.roots))
         data["memory"].setdefault(key, []).append(memory)
@@ -169,20 +173,23 @@ def render(context, data):
 
 def plots(context, data):
     """Latency and throughput over connections."""
-    for what, name, title in (
-        ("p50", "warm-latency.svg", "Latency of warm requests, median (µs)"),
-        ("per_second", "warm-throughput.svg", "Throughput of warm requests (per second)"),
+    for what, name, title, unit in (
+        ("p50", "warm-latency.svg", "Latency of warm requests, median", "µs"),
+        ("per_second", "warm-throughput.svg", "Throughput of warm requests", "per second"),
     ):
         series = {}
         for key, label in data["labels"].items():
             points = [(n, figure(data, key, n, what)) for n in CONNECTIONS]
             series[label.replace("`", "")] = [point for point in points if point[1]]
-        yield name, lines(title, series, "connections", what.replace("_", " "))
+        yield name, lines(title, series, "connections", unit)
 
 
 def _closed_line(data, key):
     throughput = [spell(figure(data, key, n, "per_second"), 0) for n in CONNECTIONS]
-    latency = [f"{spell(figure(data, key, n, 'p50'), 0)} / {spell(figure(data, key, n, 'p99'), 0)}" for n in CONNECTIONS]
+    latency = [
+        f"{spell(figure(data, key, n, 'p50'), 0)} / {spell(figure(data, key, n, 'p99'), 0)}"
+        for n in CONNECTIONS
+    ]
     errors = sum(one["errors"] for runs in data["closed"].get(key, {}).values() for one in runs)
     return (data["labels"][key], *throughput, *latency, errors)
 
