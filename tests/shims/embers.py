@@ -79,6 +79,8 @@ class Ember(Shim):
 
 def wait_for_end(process):
     """Until a process that is not a child of this one has ended."""
+    if not hasattr(os, "pidfd_open"):
+        return  # Python 3.8: the caller looks again.
     try:
         descriptor = os.pidfd_open(process)
     except ProcessLookupError:

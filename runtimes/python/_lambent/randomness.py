@@ -21,7 +21,9 @@ _numpy_unseeded = []
 _covers_ssl = False
 _TWISTER_WORDS = 624
 _TWISTER_BYTES = 4 * _TWISTER_WORDS
-_UUID_STATE = ("_node", "_last_timestamp", "_last_timestamp_v6")
+_UUID_STATE = ("_generate_time_safe", "_last_timestamp", "_last_timestamp_v6")
+# The bit that no network card has.
+_IS_RANDOM_NODE = 1 << 40
 
 
 def prepare():
@@ -149,14 +151,16 @@ def _of_ssl(module):
 
 
 def _of_uuid(module):
-    # A node that was drawn because there is no network card, and the time of the last one.
+    """For `uuid1`: the C library keeps numbers in stock, the same in all newborns. A node of its own for each,
+    as where there is no network card, makes them differ."""
     names = [name for name in _UUID_STATE if hasattr(module, name)]
 
-    def forget():
+    def renew():
         for name in names:
             setattr(module, name, None)
+        module._node = int.from_bytes(os.urandom(6), "big") | _IS_RANDOM_NODE
 
-    return forget
+    return renew
 
 
 def _of_processes(module):
