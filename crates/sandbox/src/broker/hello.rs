@@ -32,8 +32,11 @@ impl Broker {
         match process::hello(&birth.hello) {
             Err(error) if is_nothing_yet(&error) => ember.open = Some(birth),
             Ok(Some(Hello::From(newborn))) => {
-                let Some(ember) = &ember.process else { return };
-                match check(ember, &birth, &newborn) {
+                let checked = match &ember.process {
+                    Some(ember) => check(ember, &birth, &newborn),
+                    None => Err("the ember has ended".to_owned()),
+                };
+                match checked {
                     Ok(pid) => self.born(number, &birth, pid, newborn),
                     Err(reason) => {
                         let _ = rustix::process::pidfd_send_signal(&newborn, Signal::KILL);

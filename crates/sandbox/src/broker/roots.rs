@@ -113,7 +113,9 @@ impl Broker {
             return;
         }
         let roots = &mut ember.roots;
-        if roots.current.is_none()
+        // Never under a fork that is under way: its newborn would be born in the next one's root.
+        if ember.open.is_none()
+            && roots.current.is_none()
             && roots.taking.is_none()
             && let Some(root) = roots.ready.pop_front()
             && let Some(control) = &instance.control

@@ -50,8 +50,6 @@ def born(order, descriptors):
         time.sleep(60)
     if hostile == "dies":
         os._exit(9)
-    if hostile == "twice" and os.fork() == 0:
-        time.sleep(60)
     os.write(hello, b"h")
     for descriptor in [rules, *descriptors]:
         os.close(descriptor)
@@ -99,6 +97,8 @@ while True:
         os.write(descriptors[2], b"h")
     elif hostile in ("memory", "files", "root"):
         share(order, descriptors)
+    elif hostile == "twice" and os.fork() == 0:
+        time.sleep(60)
     elif os.fork() == 0:
         frames.detach()
         born(order, descriptors)
