@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod embers;
+mod freezing;
 mod leftovers;
 mod life;
 mod limits;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         life::CASES,
         embers::CASES,
         sharing::CASES,
+        freezing::CASES,
         limits::CASES,
         metering::CASES,
         network::CASES,

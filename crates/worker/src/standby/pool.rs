@@ -142,7 +142,7 @@ async fn live(node: Arc<Node>, major: u8, version: Version) {
     let left = Arc::new(Notify::new());
     let made = tokio::select! {
         biased;
-        () = node.draining.cancelled() => Err("the server drains".to_owned()),
+        () = node.draining.cancelled() => return,
         made = Interpreter::make(&node, &version) => made,
     };
     let tree = made.as_ref().ok().map(|interpreter| Arc::downgrade(&interpreter.tree));
