@@ -103,9 +103,14 @@ def _count_bound():
     count = 0
     for name in os.listdir("/proc/self/fd"):
         try:
-            copy = _socket.socket(fileno=os.dup(int(name)))
+            descriptor = os.dup(int(name))
         except OSError:
-            continue  # No socket, or the directory that was listed.
+            continue  # The directory that was listed.
+        try:
+            copy = _socket.socket(fileno=descriptor)
+        except OSError:
+            os.close(descriptor)  # No socket.
+            continue
         try:
             if copy.family in (_socket.AF_INET, _socket.AF_INET6) and copy.type == _socket.SOCK_STREAM:
                 count += bool(copy.getsockname()[1]) and not _is_connected(copy)
