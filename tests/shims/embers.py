@@ -12,6 +12,10 @@ from pathlib import Path
 from harness import SECONDS, Peer, Shim
 
 
+# As `poll` and as `ppoll` say it.
+_NO_LIMIT = (0xFFFFFFFF, 0)
+
+
 class Newborn(Peer):
     """One instance forked from an ember: its frames, its output, and its hello."""
 
@@ -63,6 +67,13 @@ class Ember(Shim):
     def fork(self, listener=None, **environment):
         """An instance, once it has said hello."""
         return self.order(listener, **environment).born()
+
+    def wait_until_warm(self):
+        """After the first hello: until it has done what it does then, and waits in `poll` without a limit again."""
+        state = Path(f"/proc/{self.process.pid}/syscall")
+        while (call := state.read_text().split())[0] == "running" or int(call[3], 16) & 0xFFFFFFFF not in _NO_LIMIT:
+            assert self.process.poll() is None, self.output()
+            os.sched_yield()
 
     def children(self):
         """Process ids of what it has forked and not yet reaped, the dead among them."""

@@ -5,7 +5,7 @@ import os
 import unittest
 
 from embers import Ember
-from harness import INIT_FAILED, RESULT, Shim, WithSite
+from harness import INIT_FAILED, REQUEST_ID, RESULT, Shim, WithSite
 
 COUNTER = """
 import os
@@ -148,6 +148,22 @@ class Embers(unittest.TestCase):
 
     def test_init_that_fails_is_reported_as_ever(self):
         self.assertEqual(self.ember("1 / 0").init_failed()["error_type"], "ZeroDivisionError")
+
+    def test_a_spare_is_an_instance_like_any_other(self):
+        ember = self.ember("""
+            import os
+            calls = 0
+            def handler(event, context):
+                global calls
+                calls += 1
+                return [calls, "LAMBENT_SPARE" in os.environ, context.log_stream_name, context.aws_request_id]
+        """)
+        ember.ready()
+        newborn = ember.fork(LAMBENT_SPARE="1", AWS_LAMBDA_LOG_STREAM_NAME="spare")
+        self.assertEqual(newborn.result(1), [1, False, "spare", REQUEST_ID])
+        newborn.close()
+        ember.wait_until_childless()
+        self.assertEqual(newborn.output(), "")
 
     def test_threads_and_locks_work_in_an_instance(self):
         ember = self.ember("""
@@ -415,7 +431,25 @@ class Applications(WithSite):
         """
         ember = Ember(self, {"main.py": source}, "main.app", self.site)
         ember.ready()
-        self.assertEqual(ember.fork().request()[2], b"signal before")
+        for spare in ({}, {"LAMBENT_SPARE": "1"}):
+            self.assertEqual(ember.fork(**spare).request()[2], b"signal before")
+
+    def test_a_warmed_ember_and_a_spare_serve_every_kind(self):
+        for source, body in (
+            ("from flask import Flask\napp = Flask(__name__)\napp.add_url_rule('/', 'x', lambda: 'flask')\n", b"flask"),
+            ("from fastapi import FastAPI\napp = FastAPI()\napp.add_api_route('/', lambda: 'fast')\n", b'"fast"'),
+        ):
+            with self.subTest(body):
+                ember = Ember(self, {"main.py": source}, "main.app", self.site)
+                ember.ready()
+                ember.fork()
+                ember.wait_until_warm()
+                for spare in ({}, {"LAMBENT_SPARE": "1"}):
+                    newborn = ember.fork(**spare)
+                    self.assertEqual(newborn.request()[2], body)
+                    self.assertEqual(newborn.request()[2], body)
+                    self.assertEqual(newborn.output(), "")
+                self.assertEqual(ember.output(), "")
 
 
 if __name__ == "__main__":

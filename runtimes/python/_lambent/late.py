@@ -15,6 +15,7 @@ _LATE = (
     ("socket", ("encodings.idna", "stringprep")),
     ("anyio", ("anyio._backends._asyncio",)),
 )
+_made = {}
 _FLASK_SIGNALS = (
     "appcontext_popped",
     "appcontext_pushed",
@@ -31,28 +32,35 @@ def prepare(found):
         if present in sys.modules:
             for module in modules:
                 _try(__import__, module)
+    if found is None:
+        for value in list(vars(sys.modules["__main__"]).values()):
+            _try(_compile_routes, value)
+    else:
+        _try(_compile_routes, found.value)
+        _try(_build_middleware, found.value)
+    rehearse(found)
+
+
+def rehearse(found):
+    """Goes through our code with an application of ours."""
     from . import rehearsal
 
     if found is None:
-        _try(_of_program, rehearsal)
-        return
-    _try(_compile_routes, found.value)
-    _try(_build_middleware, found.value)
-    if found.kind == applications.HANDLER:
+        if (application := _application(_flask)) is not None:
+            _try(rehearsal.of_wsgi, application)
+    elif found.kind == applications.HANDLER:
         _try(rehearsal.of_handler)
     elif found.kind == applications.WSGI:
-        _try(rehearsal.of_wsgi, _try(_flask))
+        _try(rehearsal.of_wsgi, _application(_flask))
     else:
-        _try(rehearsal.of_asgi, _try(_fastapi))
+        _try(rehearsal.of_asgi, _application(_fastapi))
 
 
-def _of_program(rehearsal):
-    """A program with a server of its own: its applications are among its names."""
-    for value in list(vars(sys.modules["__main__"]).values()):
-        _try(_compile_routes, value)
-    application = _flask()
-    if application is not None:
-        rehearsal.of_wsgi(application)
+def _application(make):
+    """One of ours, made once: in the ember, for its newborns as well."""
+    if make not in _made:
+        _made[make] = _try(make)
+    return _made[make]
 
 
 def _try(function, *arguments):
