@@ -237,11 +237,11 @@ impl State {
             .min_by(|(_, one), (_, other)| one.total_cmp(other))
     }
 
-    /// Instances of a revision that are ready.
+    /// Places of a revision's instances that are ready.
     #[must_use]
-    pub fn ready(&self, revision: &str) -> usize {
+    pub fn ready(&self, revision: &str) -> u32 {
         let ready = |held: &&Held| held.phase == Phase::Ready && *held.revision == *revision;
-        self.instances.values().filter(ready).count()
+        self.instances.values().filter(ready).map(|held| held.places).sum()
     }
 
     /// How long an idle instance stays as things are.

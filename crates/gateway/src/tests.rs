@@ -105,6 +105,7 @@ fn routes() -> Table {
             code_sha256: String::new(),
             settings: Settings::default(),
             reserved_concurrency: None,
+            provisioned: 0,
             snap_start: false,
         })
     };

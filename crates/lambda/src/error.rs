@@ -25,6 +25,9 @@ pub enum Error {
     /// What the request is about is not there.
     #[error("{0}")]
     NotFound(String),
+    /// No provisioned concurrency was asked for.
+    #[error("No Provisioned Concurrency Config found for this function")]
+    NotProvisioned,
     /// It is there already, or in use.
     #[error("{0}")]
     Conflict(String),
@@ -108,6 +111,9 @@ impl From<Error> for aws::Error {
             Error::InvalidRequestContent(_) => Self::user("InvalidRequestContentException", bad, text),
             Error::NotFound(_) => {
                 Self::user("ResourceNotFoundException", StatusCode::NOT_FOUND, text).capital()
+            }
+            Error::NotProvisioned => {
+                Self::user("ProvisionedConcurrencyConfigNotFoundException", StatusCode::NOT_FOUND, text)
             }
             Error::Conflict(_) => Self::user("ResourceConflictException", StatusCode::CONFLICT, text),
             Error::Precondition => {

@@ -36,6 +36,9 @@ pub struct Function {
     pub tags: BTreeMap<String, String>,
     /// Reserved concurrency.
     pub reserved_concurrency: Option<u32>,
+    /// Provisioned concurrency by version or alias.
+    #[serde(default)]
+    pub provisioned: BTreeMap<Qualifier, Provisioned>,
 }
 
 /// What can be configured of `$LATEST` and is frozen in a version.
@@ -112,6 +115,15 @@ pub struct Url {
     pub last_modified: Timestamp,
     /// `BUFFERED` where it was asked for by name; AWS then answers with it.
     pub invoke_mode: Option<String>,
+}
+
+/// Provisioned concurrency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provisioned {
+    /// Instances that are kept ready.
+    pub executions: u32,
+    /// When it was asked for.
+    pub last_modified: Timestamp,
 }
 
 /// One statement of a resource policy.

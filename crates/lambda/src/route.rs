@@ -102,8 +102,19 @@ fn version(
         code_sha256: configuration.code.sha256.clone(),
         settings,
         reserved_concurrency: function.reserved_concurrency,
+        provisioned: provisioned(function, name),
         snap_start,
     })
+}
+
+/// Instances that are kept ready of a version, by its number or an alias that leads to it.
+fn provisioned(function: &Function, version: &str) -> u32 {
+    let leads = |qualifier: &str| match function.aliases.get(qualifier) {
+        Some(alias) => alias.version == version,
+        None => qualifier == version,
+    };
+    let wanted = function.provisioned.iter().filter(|(qualifier, _)| version != LATEST && leads(qualifier));
+    wanted.map(|(_, provisioned)| provisioned.executions).fold(0, u32::saturating_add)
 }
 
 /// Digest of everything that makes a running instance stale: not the description, not the idle time.

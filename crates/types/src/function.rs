@@ -64,6 +64,8 @@ pub struct Version {
     pub settings: Settings,
     /// AWS's reserved concurrency: the most requests in progress, beyond which 429 at once.
     pub reserved_concurrency: Option<u32>,
+    /// AWS's provisioned concurrency: places for requests that are kept ready.
+    pub provisioned: u32,
     /// AWS's `SnapStart`, in force for this version: it is a published one, and its init is to be shared.
     pub snap_start: bool,
 }

@@ -110,6 +110,21 @@ pub trait Dispatch: Send + Sync + 'static {
         version: Arc<Version>,
         request: http::Request<Body>,
     ) -> Boxed<Result<http::Response<Body>, Unserved>>;
+
+    /// What there is of a version's provisioned concurrency now.
+    fn provided(&self, version: &Version) -> Provided {
+        let _ = version;
+        Provided::default()
+    }
+}
+
+/// What there is of a version's provisioned concurrency.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Provided {
+    /// Places for requests of instances that are ready.
+    pub ready: u32,
+    /// Whether its init keeps failing.
+    pub failed: bool,
 }
 
 /// Why an HTTP request has no answer from the function.

@@ -12,6 +12,7 @@ mod begun;
 mod call;
 mod collect;
 mod compose;
+pub mod explain;
 mod failures;
 mod frames;
 mod http_event;
@@ -20,6 +21,7 @@ mod instance;
 mod invocation;
 mod json;
 mod launcher;
+pub mod machine;
 mod metering;
 mod metrics;
 mod output;
@@ -28,6 +30,7 @@ mod pool;
 mod runtime_api;
 pub mod runtimes;
 pub mod shim;
+mod standby;
 mod start;
 pub mod status;
 mod template;
@@ -36,6 +39,7 @@ mod web;
 mod worker;
 
 pub use compose::Isolation;
+pub use pool::Memories;
 pub use worker::{ComposeError, Options, Worker};
 
 #[cfg(test)]

@@ -65,6 +65,15 @@ pub(crate) struct World {
 
 impl World {
     pub fn new(limits: Limits) -> Self {
+        Self::with(limits, Remembered::new(None, Vec::new()))
+    }
+
+    /// With what an earlier worker has learned.
+    pub fn remembering(remembered: Remembered) -> Self {
+        Self::with(Limits::default(), remembered)
+    }
+
+    fn with(limits: Limits, remembered: Remembered) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let runtimes = Runtimes::find_in(&[PathBuf::from("/usr/bin")]);
         let shim = shim::install(directory.path(), &Runtimes::default()).unwrap();
@@ -73,7 +82,7 @@ impl World {
         let lines = Arc::new(Kept::default());
         let launcher = Processes::default();
         let failures = Arc::clone(&launcher.failures);
-        let worker = Worker::with(composer, Box::new(launcher), lines.clone(), limits, Remembered::new(None, Vec::new()));
+        let worker = Worker::with(composer, Box::new(launcher), lines.clone(), limits, remembered);
         Self { worker, lines, failures, directory }
     }
 
@@ -82,7 +91,8 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let composer = Self::composer_of_forks();
         let (lines, forks) = (Arc::new(Kept::default()), Forks::default());
-        let worker = Worker::with(composer, Box::new(forks.clone()), lines.clone(), limits, Remembered::new(None, Vec::new()));
+        let remembered = Remembered::new(None, Vec::new());
+        let worker = Worker::with(composer, Box::new(forks.clone()), lines.clone(), limits, remembered);
         (Self { worker, lines, failures: Arc::default(), directory }, forks)
     }
 
@@ -280,6 +290,7 @@ pub(crate) fn version(name: &str) -> Version {
         code_sha256: String::new(),
         settings: Settings::default(),
         reserved_concurrency: None,
+        provisioned: 0,
         snap_start: false,
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use types::arn::LATEST;
 use types::body::Body;
 use types::function::Version;
-use types::invocation::{Boxed, Dispatch, Event, Outcome, Refusal, Unserved};
+use types::invocation::{Boxed, Dispatch, Event, Outcome, Provided, Refusal, Unserved};
 use types::limits::Limits;
 use types::log::Sink;
 use types::request_id::RequestId;
@@ -27,12 +27,13 @@ use crate::begun::{self, Begun};
 use crate::call::{HttpCall, epoch_ms};
 use crate::collect::{Incomplete, collect};
 use crate::compose::{Composer, Identity, Isolation, Purpose};
+use crate::explain::Explanation;
 use crate::instance::Serving;
 use crate::invocation::{self, NotSent};
 use crate::launcher::Launcher;
 use crate::metering::{Arrival, Origin, Record};
 use crate::metrics::Metrics;
-use crate::pool::{Lease, Node, Parts, Refused};
+use crate::pool::{Lease, Memories, Node, Parts, Refused, Remembered};
 use crate::runtimes::Runtimes;
 use crate::shim;
 use crate::status::Status;
@@ -58,6 +59,10 @@ pub struct Options {
     pub sandbox: sandbox::handle::Handle,
     /// Where functions' lines go.
     pub logs: Arc<dyn Sink>,
+    /// Where what is learned goes, and what an earlier server left there.
+    pub memories: Arc<dyn Memories>,
+    /// Names and values that were kept.
+    pub learned: Vec<(String, Vec<u8>)>,
 }
 
 /// Runs functions.
@@ -84,9 +89,14 @@ impl Worker {
     /// A worker without any instance. Call it inside the runtime.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let Options { limits, isolation, runtimes, shim, forks, sandbox, logs } = options;
+        let Options { limits, isolation, runtimes, shim, forks, sandbox, logs, memories, learned } = options;
         let composer = Composer { isolation, runtimes, shim, forks };
-        Self::with(composer, Box::new(sandbox), logs, limits)
+        let pressure = sandbox.pressure();
+        let remembered = Remembered::new(Some(memories), learned);
+        let worker = Self::with(composer, Box::new(sandbox), logs, limits, remembered);
+        let node = Arc::clone(&worker.node);
+        worker.node.tracker.spawn(crate::pool::watch_memory(node, Some(pressure)));
+        worker
     }
 
     pub(crate) fn with(
@@ -94,8 +104,10 @@ impl Worker {
         launcher: Box<dyn Launcher>,
         logs: Arc<dyn Sink>,
         limits: Limits,
+        remembered: Remembered,
     ) -> Self {
-        let parts = Parts { composer, launcher, logs, limits, metrics: Metrics::new() };
+        let metrics = Metrics::new();
+        let parts = Parts { composer, launcher, logs, limits, metrics, remembered };
         Self { node: Node::new(parts), current: Arc::default() }
     }
 
@@ -110,16 +122,22 @@ impl Worker {
         let mut current = HashSet::new();
         for (name, function) in &snapshot.functions {
             let targets = function.aliases.values().map(String::as_str).chain([LATEST]);
-            for version in targets.filter_map(|target| function.versions.get(target)) {
+            let provisioned = function.versions.values().filter(|version| version.provisioned > 0);
+            for version in targets.filter_map(|target| function.versions.get(target)).chain(provisioned) {
                 current.insert((name.clone(), crate::pool::revision(version)));
             }
-            if let (Some(known), Some(version)) =
-                (self.node.known(name), function.versions.values().next_back())
-            {
-                known.configure(version);
+            let Some(any) = function.versions.values().next_back() else { continue };
+            let provisions = function.versions.values().any(|version| version.provisioned > 0);
+            let known = if provisions { Some(self.node.function(any)) } else { self.node.known(name) };
+            if let Some(known) = known {
+                known.configure(any, function.versions.values());
             }
         }
+        let has_synced = self.node.exist(snapshot.functions.keys().cloned().collect());
         let previous = std::mem::replace(&mut *self.current.lock(), current.clone());
+        if has_synced {
+            self.expect_calls(snapshot, &previous);
+        }
         for (name, revision) in previous.difference(&current) {
             let key = template::Key { function: name.clone(), revision: revision.clone() };
             self.node.templates.retire(&key, template::Retirement::Replaced);
@@ -128,6 +146,16 @@ impl Worker {
             }
         }
         self.forget_deleted(snapshot);
+    }
+
+    /// What has just been deployed is soon called: an interpreter may wait for it.
+    fn expect_calls(&self, snapshot: &Snapshot, previous: &HashSet<(String, autoscaler::Revision)>) {
+        for (name, function) in &snapshot.functions {
+            let Some(version) = function.versions.get(LATEST) else { continue };
+            if !previous.contains(&(name.clone(), crate::pool::revision(version))) {
+                self.node.standby.fill(&self.node, version);
+            }
+        }
     }
 
     /// What is held at this moment.
@@ -144,7 +172,8 @@ impl Worker {
         Status {
             functions,
             starts_running: self.node.starts_running(),
-            starts_limit: self.node.limits.starts,
+            starts_limit: self.node.starts_limit(),
+            standby: self.node.standby.count(),
             draining: self.node.draining.is_cancelled(),
         }
     }
@@ -161,6 +190,11 @@ impl Worker {
         composed
             .map(|composition| composition.spec)
             .map_err(|error| ComposeError { message: error.message, suggestion: error.suggestion })
+    }
+
+    /// Writes down what was learned, for the next server on this data.
+    pub async fn remember(&self) {
+        self.node.remember().await;
     }
 
     /// Takes no more work, lets what runs finish for up to `grace`, then ends every instance. Done when no
@@ -215,6 +249,12 @@ impl Worker {
             return Err(Refused::Refusal(Refusal::Draining));
         }
         self.node.function(&version).acquire(version).await
+    }
+
+    /// Why a function is as it is. One that has not been called has nothing to explain but that.
+    #[must_use]
+    pub fn explain(&self, name: &str) -> Explanation {
+        self.node.known(name).map_or_else(|| Explanation::never_called(name), |known| known.explanation())
     }
 
     /// What is known of a request, if it is among the last that are kept.
@@ -272,6 +312,10 @@ impl Worker {
 }
 
 impl Dispatch for Worker {
+    fn provided(&self, version: &Version) -> Provided {
+        self.node.known(&version.name).map(|function| function.provided(version)).unwrap_or_default()
+    }
+
     fn invoke(&self, version: Arc<Version>, event: Event) -> Boxed<Result<Outcome, Refusal>> {
         Box::pin(self.clone().run_invoke(version, event))
     }

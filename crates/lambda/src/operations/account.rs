@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::error::Error;
+use crate::operations::provisioned;
 use crate::service::Service;
 
 /// AWS's default for an account: requests of all functions at once. Only reservations are measured
@@ -23,7 +24,7 @@ pub fn settings(service: &Service) -> Response {
     let versions = entries.iter().flat_map(|entry| entry.versions.values());
     let published: u64 = versions.map(|version| version.configuration.code.size).sum();
     let limits = &service.options.limits;
-    let unreserved = CONCURRENT_EXECUTIONS.saturating_sub(reserved(service, None));
+    let unreserved = CONCURRENT_EXECUTIONS.saturating_sub(taken(service, None));
     let answer = json!({
         "AccountLimit": {
             "TotalCodeSize": TOTAL_CODE_SIZE,
@@ -39,7 +40,7 @@ pub fn settings(service: &Service) -> Response {
 
 /// Checks that a reservation leaves enough for the other functions.
 pub fn check_reserved(service: &Service, function: &str, wanted: u32) -> Result<(), Error> {
-    let taken = reserved(service, Some(function)) + u64::from(wanted);
+    let taken = taken(service, Some(function)) + u64::from(wanted);
     if taken + UNRESERVED_MINIMUM > CONCURRENT_EXECUTIONS {
         return Err(Error::InvalidParameter(format!(
             "Specified ReservedConcurrentExecutions for function decreases account's \
@@ -49,8 +50,32 @@ pub fn check_reserved(service: &Service, function: &str, wanted: u32) -> Result<
     Ok(())
 }
 
-fn reserved(service: &Service, except: Option<&str>) -> u64 {
+/// Checks that provisioned concurrency of a function without a reservation leaves enough for the others.
+pub fn check_provisioned(service: &Service, function: &str, wanted: u64) -> Result<(), Error> {
+    let unreserved = CONCURRENT_EXECUTIONS.saturating_sub(taken(service, Some(function)));
+    if wanted > unreserved {
+        return Err(Error::InvalidParameter(format!(
+            "Specified ConcurrentExecutions for function is greater than account's unreserved concurrency \
+             [{unreserved}]."
+        )));
+    }
+    if wanted + UNRESERVED_MINIMUM > unreserved {
+        return Err(Error::InvalidParameter(format!(
+            "Specified ConcurrentExecutions for function decreases account's UnreservedConcurrentExecution \
+             below its minimum value of [{UNRESERVED_MINIMUM}]."
+        )));
+    }
+    Ok(())
+}
+
+/// What functions hold of the account: their reservation, else what is provisioned.
+fn taken(service: &Service, except: Option<&str>) -> u64 {
     let entries = service.catalogue.all();
     let others = entries.iter().filter(|entry| Some(entry.function.name.as_str()) != except);
-    others.filter_map(|entry| entry.function.reserved_concurrency).map(u64::from).sum()
+    others
+        .map(|entry| match entry.function.reserved_concurrency {
+            Some(reserved) => u64::from(reserved),
+            None => provisioned::total(&entry.function),
+        })
+        .sum()
 }

@@ -89,6 +89,7 @@ pub async fn delete(service: &Service, request: &Request) -> Result<Response, Er
     let edit = |draft: &mut Draft| {
         draft.function.aliases.remove(&name);
         draft.function.policies.remove(&name);
+        draft.function.provisioned.remove(&name);
         Ok(())
     };
     service.catalogue.change(&function.name, || function.not_found(), edit).await?;

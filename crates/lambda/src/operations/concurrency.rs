@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::entry::Draft;
 use crate::error::Error;
 use crate::names::{Shape, Target};
-use crate::operations::{account, updates};
+use crate::operations::{account, provisioned, updates};
 use crate::service::Service;
 
 /// Reserves concurrency. Zero stops the function.
@@ -27,6 +27,14 @@ pub async fn put(service: &Service, request: Request) -> Result<Response, Error>
     check.finish()?;
     let wanted = u32::try_from(wanted.unwrap_or_default()).unwrap_or(u32::MAX);
     account::check_reserved(service, &target.name, wanted)?;
+    let entry = service.catalogue.get(&target.name).ok_or_else(missing)?;
+    let provisioned = provisioned::total(&entry.function);
+    if u64::from(wanted) < provisioned {
+        return Err(Error::InvalidParameter(format!(
+            " ReservedConcurrentExecutions  {wanted} should not be lower than function's total provisioned \
+             concurrency [{provisioned}]."
+        )));
+    }
     let edit = |draft: &mut Draft| {
         draft.function.reserved_concurrency = Some(wanted);
         Ok(())

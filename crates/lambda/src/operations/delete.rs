@@ -37,6 +37,7 @@ async fn version(service: &Service, target: &Target, number: &str) -> Result<(),
                 aliases.join(", ")
             )));
         }
+        draft.function.provisioned.remove(number);
         if let Ok(number) = number.parse() {
             draft.versions.remove(&number);
         }

@@ -186,5 +186,6 @@ fn new_function(
         policies: BTreeMap::new(),
         tags,
         reserved_concurrency: None,
+        provisioned: BTreeMap::new(),
     })
 }

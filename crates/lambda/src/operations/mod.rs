@@ -9,6 +9,7 @@ mod functions;
 pub mod invoke;
 mod lists;
 mod permissions;
+mod provisioned;
 mod routes;
 mod tags;
 mod updates;
@@ -57,6 +58,10 @@ pub async fn perform(service: &Service, request: Request) -> Result<Response, Er
         "PutFunctionConcurrency" => concurrency::put(service, request).await,
         "GetFunctionConcurrency" => concurrency::get(service, &request),
         "DeleteFunctionConcurrency" => concurrency::delete(service, &request).await,
+        "PutProvisionedConcurrencyConfig" => provisioned::put(service, request).await,
+        "GetProvisionedConcurrencyConfig" => provisioned::get(service, &request),
+        "ListProvisionedConcurrencyConfigs" => provisioned::list(service, &request),
+        "DeleteProvisionedConcurrencyConfig" => provisioned::delete(service, &request).await,
         "GetAccountSettings" => Ok(account::settings(service)),
         other => Err(Error::Unsupported(other.to_owned())),
     }

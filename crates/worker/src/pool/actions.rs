@@ -14,7 +14,6 @@ use types::function::Version;
 use types::invocation::Refusal;
 
 use super::function::{Function, Inner, Refused};
-use super::history;
 use super::lease::Lease;
 use super::life;
 use super::member::Member;
@@ -63,9 +62,7 @@ impl Function {
                 effects.push(Effect::Withdraw(instance));
             }
             Action::Retire { instance, reason } => {
-                let idle = inner.scale.idle_time();
                 if let Some(member) = inner.members.get_mut(&instance) {
-                    member.stopped = Some(history::sentence(reason, idle));
                     tracing::debug!(function = self.name, ?reason, "an instance is retired");
                     member.retiring = true;
                     member.retire.cancel();

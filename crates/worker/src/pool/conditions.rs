@@ -122,7 +122,8 @@ fn measure(node: &Arc<Node>, total: u64) {
     let held: Vec<(Arc<Function>, Idle)> =
         functions.into_iter().map(|function| (Arc::clone(&function), function.idle_memory())).collect();
     let instances: u64 = held.iter().map(|(_, idle)| idle.bytes).sum();
-    let idle = instances + embers.iter().map(|ember| ember.memory_bytes).sum::<u64>();
+    let embers_hold: u64 = embers.iter().map(|ember| ember.memory_bytes).sum();
+    let idle = instances + embers_hold + node.standby.memory_bytes();
     let budget = total as f64 / GIB * f64::from(node.limits.idle_percent) / 100.0;
     let price = node.market.measure(idle as f64 / GIB, budget);
     for (function, idle) in held {
@@ -143,6 +144,7 @@ fn relieve(node: &Arc<Node>, pressure: Pressure) {
     if total <= 0.0 || free >= total * SHORT && !waiting {
         return;
     }
+    node.standby.release();
     let mut wanted = (total * if waiting { LITTLE } else { ENOUGH } - free).max(0.0);
     let mut gone = 0_u32;
     while wanted > 0.0 {

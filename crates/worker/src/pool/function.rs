@@ -13,11 +13,12 @@ use std::time::Duration;
 use autoscaler::{
     Event, Instance as Key, Keep, Memory, Policy, Request, Revision, StartFault, State, Tier, decide,
 };
+use autoscaler::explain::Change;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use types::failure::Failure;
 use types::function::Version;
-use types::invocation::Refusal;
+use types::invocation::{Provided, Refusal};
 
 use super::actions::Effect;
 use super::conditions::Idle;
@@ -38,7 +39,7 @@ pub(crate) struct Function {
     pub(super) name: String,
     pub(super) node: Arc<Node>,
     pub(super) metrics: Handles,
-    account: Account,
+    account: Arc<Account>,
     /// Whether the last snapshot had it no more.
     deleted: AtomicBool,
     inner: Mutex<Inner>,
@@ -120,7 +121,7 @@ impl Function {
             name: version.name.clone(),
             node,
             metrics,
-            account: Account::default(),
+            account: Arc::default(),
             deleted: AtomicBool::new(false),
             inner: Mutex::new(inner),
         })
@@ -190,11 +191,31 @@ impl Function {
     }
 
     /// The settings, as of a version that is current.
-    pub fn configure(self: &Arc<Self>, version: &Version) {
-        let policy = policy(&self.node, version);
+    pub fn configure<'a>(
+        self: &Arc<Self>,
+        version: &Version,
+        versions: impl Iterator<Item = &'a Arc<Version>>,
+    ) {
+        let mut policy = policy(&self.node, version);
+        for version in versions.filter(|version| version.provisioned > 0) {
+            let revision = revision(version);
+            policy.provisioned.insert(Revision::clone(&revision), version.provisioned);
+            self.inner.lock().versions.insert(revision, Arc::clone(version));
+        }
+        // What is provisioned is there whatever the limit is.
+        let all = policy.provisioned.values().copied().fold(0, u32::saturating_add);
+        policy.max_instances = policy.max_instances.max(all);
         if *self.inner.lock().scale.policy() != policy {
             self.send(Event::Configure(policy));
         }
+    }
+
+    /// What there is of a version's provisioned concurrency.
+    pub fn provided(&self, version: &Version) -> Provided {
+        let (revision, now) = (revision(version), self.node.now());
+        let inner = self.inner.lock();
+        let failed = inner.scale.backing_off(&revision, now).is_some();
+        Provided { ready: inner.scale.ready(&revision), failed }
     }
 
     /// The node has capacity for a start. Whether it is made use of.
@@ -211,7 +232,7 @@ impl Function {
         let ready = traits::ready(&instance);
         self.step(|inner, now| {
             inner.failures.remove(&revision(&instance.version));
-            inner.history.started(now, &instance.id, &instance.start);
+            inner.history.started(now, key, &instance.id, &instance.start);
             if let Some(member) = inner.members.get_mut(&key) {
                 member.instance = Some(instance);
                 member.since = now;
@@ -264,7 +285,7 @@ impl Function {
     /// A start has failed and nothing of it is left.
     pub fn start_failed(self: &Arc<Self>, key: Key, fault: StartFault, failure: Failure) {
         self.step(|inner, now| {
-            inner.history.failed(now, &failure);
+            inner.history.failed(now, key, &failure);
             if let Some(version) = inner.members.get(&key).and_then(|member| member.version.clone()) {
                 inner.failures.insert(revision(&version), failure.clone());
             }
@@ -309,17 +330,17 @@ impl Function {
     }
 
     /// What it has cost.
-    pub fn account(&self) -> &Account {
+    pub fn account(&self) -> &Arc<Account> {
         &self.account
     }
 
     /// The last starts and stops, and what it has cost until now.
-    pub(super) fn observed(&self) -> (Vec<Happening>, Buckets) {
+    pub(super) fn observed(&self, changes: &[Change]) -> (Vec<Happening>, Buckets) {
         let now = self.node.now();
         let (history, live) = {
             let inner = self.inner.lock();
             let instances = inner.members.values().filter_map(|member| member.instance.clone());
-            (inner.history.newest_first(now), instances.collect::<Vec<_>>())
+            (inner.history.newest_first(now, changes), instances.collect::<Vec<_>>())
         };
         (history, self.account.total(live.iter().filter_map(|instance| instance.books.buckets())))
     }
@@ -397,8 +418,7 @@ impl Inner {
     fn gone(&mut self, key: Key, now: Duration) {
         let Some(member) = self.members.remove(&key) else { return };
         if let Some(instance) = &member.instance {
-            let why = member.stopped.unwrap_or_else(|| "it ended by itself".to_owned());
-            self.history.stopped(now, &instance.id, why);
+            self.history.stopped(now, key, &instance.id);
         }
     }
 
@@ -436,8 +456,10 @@ impl Inner {
         self.last = None;
         let waiting = &self.waiting;
         let members = &self.members;
+        let provisioned = &self.scale.policy().provisioned;
         self.versions.retain(|known, version| {
-            waiting.values().any(|waiting| waiting.revision == *known)
+            provisioned.contains_key(known)
+                || waiting.values().any(|waiting| waiting.revision == *known)
                 || members
                     .values()
                     .any(|member| member.version.as_ref() == Some(version) || member.version.is_none())

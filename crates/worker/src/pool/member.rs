@@ -24,8 +24,6 @@ pub(super) struct Member {
     pub busy: u32,
     pub retiring: bool,
     pub frozen: bool,
-    /// Why it is retired.
-    pub stopped: Option<String>,
 }
 
 // === impl Member ===
@@ -43,7 +41,6 @@ impl Member {
             busy: 0,
             retiring: false,
             frozen: false,
-            stopped: None,
         }
     }
 

@@ -26,6 +26,7 @@ use crate::compose::Composer;
 use crate::launcher::Launcher;
 use crate::metering::Ring;
 use crate::metrics::Metrics;
+use crate::standby::Standby;
 use crate::template::Templates;
 
 /// What a node is made of.
@@ -56,6 +57,8 @@ pub(crate) struct Node {
     names: Mutex<Option<HashSet<String>>>,
     /// What instances are forked from.
     pub templates: Templates,
+    /// Interpreters that wait for functions that are not forked.
+    pub standby: Standby,
     /// Every task of the worker.
     pub tracker: TaskTracker,
     /// Set when the drain begins; ends the timers.
@@ -95,6 +98,7 @@ impl Node {
             prior: Arc::new(Priors::shipped().of(Trigger::Http).clone()),
             names: Mutex::default(),
             templates: Templates::default(),
+            standby: Standby::default(),
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
             ending: CancellationToken::new(),
@@ -157,9 +161,9 @@ impl Node {
         self.remembered.of(function)
     }
 
-    /// The functions that exist from now on.
-    pub fn exist(&self, names: HashSet<String>) {
-        *self.names.lock() = Some(names);
+    /// The functions that exist from now on. Whether it was told before.
+    pub fn exist(&self, names: HashSet<String>) -> bool {
+        self.names.lock().replace(names).is_some()
     }
 
     /// Writes down what was learned.

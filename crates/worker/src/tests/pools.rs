@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use types::invocation::{Boxed, Provided};
 use types::limits::Limits;
 use types::routing::{Function, Snapshot};
 
 use super::*;
+use crate::pool::{Memories, Remembered};
 
 const HANDLER: &str = r#"
 import os, time
@@ -191,4 +193,91 @@ async fn a_drain_does_not_wait_for_ever() {
     world.worker.drain(Duration::from_millis(100)).await;
     assert!(began.elapsed() < Duration::from_secs(5));
     assert!(running.await.unwrap().unwrap().failure.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_provisioned_is_ready_before_it_is_called_and_again_when_it_dies() {
+    let world = World::new(Limits::default());
+    let mut version = world.version("hello", &[("lambda_function.py", HANDLER)]);
+    version.provisioned = 2;
+    version.settings.idle = Some(Duration::from_millis(50));
+    let version = Arc::new(version);
+    let provided = || world.worker.provided(&version);
+    assert_eq!(provided(), Provided::default());
+    world.worker.sync(&snapshot(&version));
+    wait_until("both are ready", || provided().ready == 2).await;
+    let pid = call(&world, &version, "{}").await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(provided().ready, 2, "idle time does not end them");
+    let raw = i32::try_from(pid.as_i64().unwrap()).unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(raw).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    wait_until("the other is alone", || provided().ready == 1).await;
+    wait_until("there are two again", || provided().ready == 2).await;
+    let next = Arc::new(Version { provisioned: 0, ..Version::clone(&version) });
+    world.worker.sync(&snapshot(&next));
+    wait_until("they go when nothing is provisioned", || instances(&world) == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_init_that_fails_is_told_as_failed_provisioning() {
+    let world = World::new(Limits::default());
+    let mut version = world.version("broken", &[("lambda_function.py", "raise ValueError('no')")]);
+    version.provisioned = 1;
+    let version = Arc::new(version);
+    world.worker.sync(&snapshot(&version));
+    wait_until("it has failed", || world.worker.provided(&version).failed).await;
+    assert_eq!(world.worker.provided(&version).ready, 0);
+    world.worker.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_learned_is_written_and_found_again() {
+    let kept = Arc::new(Shelf::default());
+    let world = World::remembering(Remembered::new(Some(kept.clone()), Vec::new()));
+    let version = Arc::new(world.version("hello", &[("lambda_function.py", HANDLER)]));
+    call(&world, &version, "{}").await;
+    let known = |world: &World| {
+        let scaling = world.worker.status().functions[0].scaling.clone().unwrap();
+        (scaling.load.service_micros, scaling.load.start_micros)
+    };
+    wait_until("it was served", || known(&world).0.is_some()).await;
+    let before = known(&world);
+    world.worker.remember().await;
+    let values: Vec<(String, Vec<u8>)> = kept.0.lock().clone().into_iter().collect();
+    assert!(values.iter().any(|(name, _)| name == "hello"), "{values:?}");
+    world.worker.remember().await;
+    assert_eq!(kept.0.lock().len(), values.len());
+
+    let world = World::remembering(Remembered::new(Some(kept.clone()), values));
+    let mut again = world.version("hello", &[("lambda_function.py", HANDLER)]);
+    again.provisioned = 1;
+    world.worker.sync(&snapshot(&Arc::new(again)));
+    // Before its first call.
+    assert_eq!(known(&world), before);
+    world.worker.sync(&Snapshot::default());
+    world.worker.remember().await;
+    assert!(!kept.0.lock().contains_key("hello"), "a function that is deleted is forgotten");
+    // What cannot be read is learned again.
+    let broken = vec![("hello".to_owned(), b"{".to_vec()), ("!node".to_owned(), b"[]".to_vec())];
+    drop(World::remembering(Remembered::new(Some(kept), broken)));
+}
+
+#[derive(Default)]
+struct Shelf(parking_lot::Mutex<std::collections::BTreeMap<String, Vec<u8>>>);
+
+impl Memories for Shelf {
+    fn save(&self, values: Vec<(String, Option<Vec<u8>>)>) -> Boxed<Result<(), String>> {
+        let mut kept = self.0.lock();
+        for (name, value) in values {
+            match value {
+                Some(value) => drop(kept.insert(name, value)),
+                None => drop(kept.remove(&name)),
+            }
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
