@@ -87,9 +87,9 @@ fn killed(world: &World) {
     let echo = Echo::start(world);
     echo.freeze();
     echo.sandbox.signal(Signal::Kill);
-    let exit = world.runtime.block_on(async {
-        tokio::time::timeout(common::LONGEST, echo.sandbox.exited()).await.unwrap()
-    });
+    let exit = world
+        .runtime
+        .block_on(async { tokio::time::timeout(common::LONGEST, echo.sandbox.exited()).await.unwrap() });
     assert_eq!(exit.status, Status::Signaled(9));
 }
 

@@ -1,6 +1,12 @@
 //! Nothing is left: no process, no control group, no mount, no loop device, after any kind of end.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test's panic is its verdict")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test's panic is its verdict"
+)]
 
 use std::io::BufRead;
 use std::path::Path;
@@ -10,6 +16,7 @@ use std::time::Duration;
 use sandbox::spec::Layers;
 use sandbox::{Isolation, Options};
 
+use crate::common::ember::{Ember, Forked};
 use crate::common::{self, Case, World};
 
 pub const CASES: &[Case] = &[
@@ -18,6 +25,9 @@ pub const CASES: &[Case] = &[
     ("nothing is left when the last handle is dropped", after_drop),
     ("nothing is left when the broker is killed, and the server is told", after_broker_killed),
     ("nothing is left when the server is killed", after_server_killed),
+    ("nothing is left of an ember and its instances when the broker is killed", embers_without_broker),
+    ("nothing is left of an ember and its instances when the last handle is dropped", embers_without_handle),
+    ("a hundred forks leave no descriptor in server and broker, no root and no group", forks),
     ("what a broker and its server have left is removed by the next of the name", after_both_killed),
 ];
 
@@ -85,6 +95,81 @@ fn after_broker_killed(_: &World) {
     nothing_left(&world.name, world.directory.path());
     let error = world.start(common::python("", Layers::ALL)).err().unwrap();
     assert_eq!(error.to_string(), "the sandbox broker is gone");
+}
+
+/// An ember with two instances, one of them with a program of its own.
+fn family(world: &World) -> (Ember, Vec<Forked>) {
+    let ember = Ember::start(world, &[]);
+    assert_eq!(ember.sharing(world).vetoes, Vec::<String>::new());
+    let mut instances = vec![ember.fork(world), ember.fork(world)];
+    instances[0].run("import subprocess; held = subprocess.Popen(['/usr/bin/sleep', '600'])");
+    (ember, instances)
+}
+
+/// The broker's children that are no sandbox.
+fn asides(broker: u32) -> Vec<String> {
+    let children = std::fs::read_to_string(format!("/proc/{broker}/task/{broker}/children")).unwrap();
+    let name = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    children
+        .split_whitespace()
+        .filter(|pid| name(pid).starts_with("lambent-mover"))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn embers_without_broker(_: &World) {
+    let world = World::new();
+    let (ember, instances) = family(&world);
+    let asides = asides(world.broker);
+    assert_eq!(asides.len(), 1, "there is one mover");
+    let broker = rustix::process::Pid::from_raw(world.broker.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(broker, rustix::process::Signal::KILL).unwrap();
+    world.runtime.block_on(async {
+        tokio::time::timeout(SOON, world.handle.gone()).await.unwrap();
+        for instance in &instances {
+            tokio::time::timeout(SOON, instance.sandbox.exited()).await.unwrap();
+        }
+    });
+    nothing_left(&world.name, world.directory.path());
+    let gone = || asides.iter().all(|pid| !Path::new(&format!("/proc/{pid}/root")).exists());
+    assert!(common::eventually(SOON, gone), "the mover");
+    drop((ember, instances));
+}
+
+fn embers_without_handle(_: &World) {
+    let world = World::new();
+    let (name, directory) = (world.name.clone(), world.directory.path().to_path_buf());
+    let family = family(&world);
+    let asides = asides(world.broker);
+    assert!(loops(&directory) >= 3);
+    drop(family);
+    let kept = world.end();
+    nothing_left(&name, kept.path());
+    assert!(asides.iter().all(|pid| !Path::new(&format!("/proc/{pid}/root")).exists()), "the mover");
+}
+
+fn forks(world: &World) {
+    let open = |pid: u32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let ember = Ember::start(world, &[]);
+    assert_eq!(ember.sharing(world).vetoes, Vec::<String>::new());
+    let fork = |times: usize| (0..times).for_each(|_| drop(ember.fork(world)));
+    fork(5);
+    // The two shells of the pool, the ember's sandbox; and of roots its own, those ahead and those not removed yet.
+    let is_quiet = || {
+        let groups = common::cgroups_with(&format!("lambent-{}", world.name));
+        let trees = groups.iter().filter(|group| group.ends_with(format!("lambent-{}", world.name))).count();
+        groups.len() == 4 * trees && loops(world.directory.path()) <= 2 + 1 + 3 + 2
+    };
+    assert!(common::eventually(SOON, is_quiet), "{:?}", common::cgroups_with(&world.name));
+    let (server, broker) = (open(std::process::id()), open(world.broker));
+    fork(100);
+    assert!(common::eventually(SOON, is_quiet), "{:?}", common::cgroups_with(&world.name));
+    assert!(
+        common::eventually(SOON, || open(world.broker) <= broker + 4),
+        "{} of {broker}",
+        open(world.broker)
+    );
+    assert!(common::eventually(SOON, || open(std::process::id()) <= server));
 }
 
 fn after_server_killed(_: &World) {

@@ -4,6 +4,7 @@
 mod common;
 mod embers;
 mod freezing;
+mod hostile;
 mod leftovers;
 mod life;
 mod limits;
@@ -13,6 +14,7 @@ mod placement;
 mod reduced;
 mod share;
 mod sharing;
+mod siblings;
 mod standby;
 
 use std::process::ExitCode;
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
         life::CASES,
         embers::CASES,
         sharing::CASES,
+        hostile::CASES,
+        siblings::CASES,
         freezing::CASES,
         limits::CASES,
         metering::CASES,

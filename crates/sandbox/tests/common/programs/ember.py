@@ -13,7 +13,7 @@ def checked(result):
 
 
 def call(number, *arguments):
-    return checked(libc.syscall(number, *arguments))
+    return checked(libc.syscall(number, *(ctypes.c_long(one) if isinstance(one, int) else one for one in arguments)))
 
 
 def serve(stream):
@@ -97,6 +97,8 @@ while True:
         os.write(descriptors[2], b"h")
     elif hostile in ("memory", "files", "root"):
         share(order, descriptors)
+        if hostile == "files":
+            continue
     elif hostile == "twice" and os.fork() == 0:
         time.sleep(60)
     elif os.fork() == 0:
