@@ -46,8 +46,8 @@ def rehearse(found):
     from . import rehearsal
 
     if found is None:
-        if (application := _application(_flask)) is not None:
-            _try(rehearsal.of_wsgi, application)
+        if "werkzeug.serving" in sys.modules:
+            _try(rehearsal.of_werkzeug, _application(_flask))
     elif found.kind == applications.HANDLER:
         _try(rehearsal.of_handler)
     elif found.kind == applications.WSGI:

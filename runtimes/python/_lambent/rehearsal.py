@@ -22,6 +22,7 @@ _REQUEST = {
     "host": "localhost:80",
     "client": ["127.0.0.1", 1],
 }
+_PLAIN_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: rehearsal\r\nAccept: */*\r\nConnection: close\r\n\r\n"
 
 
 class _Found:
@@ -62,6 +63,30 @@ def of_asgi(application):
     finally:
         _signal.signal(_signal.SIGTERM, before)
         context.of_task = None
+
+
+def of_werkzeug(application):
+    """Werkzeug's own server: its handler of one connection, without threads and without its log."""
+    import socket
+
+    from werkzeug.serving import WSGIRequestHandler
+
+    class Handler(WSGIRequestHandler):
+        def log(self, type, message, *arguments):
+            pass
+
+    class Server:
+        app = application or _smallest_wsgi
+        ssl_context = None
+        multithread, multiprocess, passthrough_errors = True, False, True
+        server_address, _server_version = ("127.0.0.1", 1), "rehearsal"
+
+    for _ in range(_TIMES):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.sendall(_PLAIN_REQUEST)
+            ours.shutdown(socket.SHUT_WR)  # Else it waits for more before it closes.
+            Handler(theirs, ("127.0.0.1", 1), Server)
 
 
 def _serve(serve, value, request):
