@@ -51,6 +51,8 @@ pub(crate) struct Place {
 pub(crate) struct Stat {
     pub(crate) state: u8,
     pub(crate) parent: i32,
+    /// `PF_*` of the kernel.
+    pub(crate) flags: u32,
     pub(crate) threads: u32,
     /// As `wait` gives it; means something in a process that has ended.
     pub(crate) exit_code: i32,
@@ -124,6 +126,7 @@ impl Stat {
         Some(Self {
             state: *field(3)?.as_bytes().first()?,
             parent: field(4)?.parse().ok()?,
+            flags: field(9)?.parse().ok()?,
             threads: field(20)?.parse().ok()?,
             exit_code: field(52)?.parse().ok()?,
         })
@@ -157,6 +160,20 @@ impl Rights {
             user: field("Uid")?.split_whitespace().next()?.parse().ok()?,
         })
     }
+}
+
+/// Whether a process is gone, ends, or will as soon as it runs: it has been killed.
+pub(crate) fn is_doomed(pid: Pid) -> bool {
+    const EXITING: u32 = 4;
+    const KILLED: u64 = 1 << (libc::SIGKILL - 1);
+    let Ok(stat) = Stat::of(pid) else { return true };
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+    let pending = |line: &str| {
+        let set = line.strip_prefix("SigPnd:").or_else(|| line.strip_prefix("ShdPnd:"))?;
+        u64::from_str_radix(set.trim(), 16).ok()
+    };
+    let killed = status.lines().skip(1).filter_map(pending).any(|set| set & KILLED != 0);
+    matches!(stat.state, b'Z' | b'X') || stat.flags & EXITING != 0 || killed
 }
 
 /// The process id of an open process; `None` once it has been reaped.
@@ -377,7 +394,7 @@ mod tests {
         let mut line = b"12 (a) R 1 1) Z 7 ".to_vec();
         line.extend((5..=52).map(|field| format!("{field} ")).collect::<String>().bytes());
         let stat = Stat::parse(&line).unwrap();
-        assert_eq!(stat, Stat { state: b'Z', parent: 7, threads: 20, exit_code: 52 });
+        assert_eq!(stat, Stat { state: b'Z', parent: 7, flags: 9, threads: 20, exit_code: 52 });
         let status = "Name:\tCapEff:\\nThreads:\nCapInh:\t0\nCapPrm:\t0\nCapEff:\t20\nCapBnd:\t0\nCapAmb:\t0\n\
                       NoNewPrivs:\t1\nSeccomp_filters:\t4\nUid:\t1000\t1000\t1000\t1000\n";
         let rights = Rights::parse(status).unwrap();

@@ -169,8 +169,22 @@ impl Broker {
         }
     }
 
+    /// SIGKILL to whom the ended instances of an ember have left in its control group: orphans. What the ember itself has
+    /// forked may be the newborn of the order that is under way.
+    pub(super) fn kill_orphans(&self, number: Number) {
+        let ember = self.instances.get(&number).and_then(|instance| instance.ember.as_ref());
+        let Some(process) = ember.and_then(|ember| ember.process.as_ref()) else { return };
+        let mut orphans = self.strangers(number);
+        if !orphans.is_empty() {
+            without_descendants(&mut orphans, vec![process.pid]);
+        }
+        for pid in orphans {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+    }
+
     /// Everybody in the ember's control group who is neither it, nor its init, nor an instance that has not been placed
-    /// or a descendant of one. Nobody where there are no groups.
+    /// or a descendant of one, nor about to be gone. Nobody where there are no groups.
     pub(super) fn strangers(&self, number: Number) -> Vec<Pid> {
         let Some(instance) = self.instances.get(&number) else { return Vec::new() };
         let (Some(ember), Some(group)) = (&instance.ember, &instance.group) else { return Vec::new() };
@@ -179,12 +193,8 @@ impl Broker {
         let is_known = |pid: Pid| pid == instance.pid || Some(pid) == ours || newborns.contains(&pid);
         let mut strangers: Vec<Pid> = group.members().into_iter().filter(|&pid| !is_known(pid)).collect();
         if !strangers.is_empty() {
-            let mut known = newborns;
-            while let Some(pid) = known.pop() {
-                let children = process::children_of(pid);
-                strangers.retain(|stranger| !children.contains(stranger));
-                known.extend(children);
-            }
+            without_descendants(&mut strangers, newborns);
+            strangers.retain(|&pid| !process::is_doomed(pid));
         }
         strangers
     }
@@ -215,6 +225,15 @@ impl Wanted {
         let order = Order { order: "fork", environment, listener: port.is_some() };
         let order = serde_json::to_vec(&order).map_err(|error: serde_json::Error| error.to_string())?;
         Ok(Self { ticket, order, descriptors })
+    }
+}
+
+/// Takes everybody out who descends from one of these.
+fn without_descendants(list: &mut Vec<Pid>, mut ancestors: Vec<Pid>) {
+    while let Some(pid) = ancestors.pop() {
+        let children = process::children_of(pid);
+        list.retain(|pid| !children.contains(pid));
+        ancestors.extend(children);
     }
 }
 

@@ -1,8 +1,6 @@
 //! The life of a forked instance after its hello: from the ember's control groups to its own, and its end. It is not
 //! our child: its own descriptor tells its end, and how it ended the kernel remembers.
 
-use rustix::process::Signal;
-
 use super::ember::Newborn;
 use super::instance::{Instance, State};
 use super::mover::{Move, Moved};
@@ -71,6 +69,10 @@ impl Broker {
         if let Some(parent) = self.instances.get_mut(&ember) {
             // It was in the ember's account so far.
             parent.before.cpu_micros += moved.cpu_micros;
+            let metered = parent.group.as_ref().map(|group| group.meter(&parent.before));
+            if let Some((meter, files)) = metered {
+                self.tell(&Event::Meter { sandbox: ember, meter }, files);
+            }
         }
     }
 
@@ -90,9 +92,7 @@ impl Broker {
         self.tell(&Event::Exited { sandbox: number, exit }, Vec::new());
         self.dying.extend(instance.group);
         if born.unplaced {
-            for pid in self.strangers(born.ember) {
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
-            }
+            self.kill_orphans(born.ember);
         }
         self.leave(born.ember, &born, number);
     }
@@ -126,14 +126,11 @@ impl Broker {
 
     /// SIGKILL to a sandbox; of one with living instances only the ember.
     pub(super) fn kill(&mut self, number: Number) {
-        let strangers = self.strangers(number);
         let Some(instance) = self.instances.get(&number) else { return };
         match &instance.ember {
-            Some(ember) if !ember.instances.is_empty() || ember.open.is_some() => {
+            Some(ember) if !ember.instances.is_empty() => {
                 ember.kill();
-                for pid in strangers {
-                    let _ = rustix::process::kill_process(pid, Signal::KILL);
-                }
+                self.kill_orphans(number);
             }
             _ => instance.kill(),
         }

@@ -29,6 +29,7 @@ pub const CASES: &[Case] = &[
     ("an ember that ends by itself is told of, and its instances live on", bereaved),
     ("the instances of a server have listeners of their own at its port", listeners),
     ("a fork that nobody waits for leaves nothing", abandoned),
+    ("what a fork costs, 50 ms apart", latency),
 ];
 
 const SOON: Duration = Duration::from_secs(10);
@@ -273,4 +274,22 @@ fn abandoned(world: &World) {
         })
     };
     assert!(eventually(SOON, alone), "{:?}", cgroups_with(&world.name));
+}
+
+/// Prints; a time says nothing on a machine that does other things.
+fn latency(world: &World) {
+    let ember = kindled(world, &[]);
+    let mut times: Vec<[Duration; 2]> = Vec::new();
+    for _ in 0..30 {
+        std::thread::sleep(Duration::from_millis(50));
+        let begin = std::time::Instant::now();
+        let mut one = ember.fork(world);
+        let started = begin.elapsed();
+        one.run("answer = 1");
+        times.push([started, begin.elapsed()]);
+    }
+    for (at, name) in ["checked", "answered"].iter().enumerate() {
+        times.sort_by_key(|time| time[at]);
+        println!("  {name}: min {:?}, median {:?}, p90 {:?}", times[0][at], times[15][at], times[27][at]);
+    }
 }

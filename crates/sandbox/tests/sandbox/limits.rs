@@ -19,6 +19,7 @@ pub const CASES: &[Case] = &[
     ("a size of /tmp is formatted once, and never for a start that has been announced", images),
     ("two sandboxes have a /tmp each", private),
     ("open files are limited", open_files),
+    ("when the machine is out of memory a sandbox goes before its server", first_to_go),
 ];
 
 const GREEDY: &str = "x = b'x' * (400 << 20); print(len(x))";
@@ -137,6 +138,17 @@ fn private(world: &World) {
     assert_eq!(second.output, "['lost+found']\n");
     world.runtime.block_on(first.stop(Duration::ZERO));
     drop(output);
+}
+
+fn first_to_go(world: &World) {
+    let script = "
+def read(): return open('/proc/self/oom_score_adj').read().strip()
+print(read())
+try: open('/proc/self/oom_score_adj', 'w').write('0')
+except PermissionError: print('refused')";
+    assert_eq!(world.python(script, Layers::ALL).output, "500\nrefused\n");
+    let broker = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", world.broker)).unwrap();
+    assert!(broker.trim().parse::<i32>().unwrap() < 500, "{broker}");
 }
 
 fn open_files(world: &World) {

@@ -20,6 +20,7 @@ pub const CASES: &[Case] = &[
     ("UNIX sockets listen as usual, and nobody is told", unix),
     ("a program that ends without listening gives no address", never),
     ("with ordinary listening nobody is told", ordinary),
+    ("a program that was not expected to listen is connected to all the same", unexpected),
     ("a program that listens for ever fills no memory and no queue", flood),
     ("more connections than sockets came with the start", many),
     ("two sandboxes listen on the same port", same_port),
@@ -133,6 +134,22 @@ fn ordinary(world: &World) {
     let (sandbox, output) = world.start(spec).unwrap();
     assert_eq!(listening(world, &sandbox, None), None);
     assert_eq!(world.finish(&sandbox, output).output, "listens\n");
+}
+
+fn unexpected(world: &World) {
+    let mut spec = common::python(
+        &server("127.0.0.1").replace("while True", "print('up', flush=True)\nwhile True"),
+        Layers::ALL,
+    );
+    spec.listen = Listen::Ordinary;
+    let (mut read, write) = std::io::pipe().unwrap();
+    let channels = sandbox::handle::Channels { output: write.into(), frames: None };
+    let sandbox = world.runtime.block_on(world.handle.start(spec, channels)).unwrap();
+    std::io::Read::read_exact(&mut read, &mut [0; 2]).unwrap();
+    for _ in 0..20 {
+        let address = "127.0.0.1:5000".parse().unwrap();
+        assert_eq!(world.runtime.block_on(ask(&sandbox, address)).unwrap(), "sandbox");
+    }
 }
 
 fn flood(world: &World) {
