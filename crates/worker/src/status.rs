@@ -19,6 +19,9 @@ pub struct Status {
     pub standby: usize,
     /// Whether no more work is taken.
     pub draining: bool,
+    /// Why no instance is forked on this host; `None`: instances are.
+    #[serde(default)]
+    pub no_forks: Option<String>,
 }
 
 /// One function.

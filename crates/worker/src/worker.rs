@@ -17,7 +17,7 @@ use types::arn::LATEST;
 use types::body::Body;
 use types::function::Version;
 use types::invocation::{Boxed, Dispatch, Event, Outcome, Provided, Refusal, Unserved};
-use types::limits::Limits;
+use types::limits::{Limits, MIB};
 use types::log::Sink;
 use types::request_id::RequestId;
 use types::routing::Snapshot;
@@ -148,12 +148,13 @@ impl Worker {
         self.forget_deleted(snapshot);
     }
 
-    /// What has just been deployed is soon called: an interpreter may wait for it.
+    /// What has just been deployed is soon called: an interpreter may wait for it, and its `/tmp` be prepared.
     fn expect_calls(&self, snapshot: &Snapshot, previous: &HashSet<(String, autoscaler::Revision)>) {
         for (name, function) in &snapshot.functions {
             let Some(version) = function.versions.get(LATEST) else { continue };
             if !previous.contains(&(name.clone(), crate::pool::revision(version))) {
                 self.node.standby.fill(&self.node, version);
+                self.node.launcher.expect_scratch(u64::from(version.tmp_mib) * MIB);
             }
         }
     }
@@ -175,6 +176,7 @@ impl Worker {
             starts_limit: self.node.starts_limit(),
             standby: self.node.standby.count(),
             draining: self.node.draining.is_cancelled(),
+            no_forks: self.node.composer.forks.clone().err(),
         }
     }
 
