@@ -160,6 +160,7 @@ class Programs(WithSite):
         host, port = ember.ready()["listens"]
         ember.send(CANCEL, 0, {})
         self.assertEqual(ember.control.recv(1), b"")
+        self.assertEqual(ember.receive()[::2], (LISTENING, {"host": host, "port": port}))
         self.assertEqual(get(host, port).split()[0], str(ember.process.pid))
 
     def test_an_order_without_a_listener_makes_nothing(self):

@@ -52,6 +52,7 @@ class _Gate:
                 self_.settimeout(self_.gettimeout())
             else:
                 original(self_, *backlog)
+                self._say(frames.LISTENING, {"host": host, "port": port})
 
         listen.__doc__, listen.__wrapped__ = original.__doc__, original
         module.socket.listen = listen
