@@ -1,0 +1,275 @@
+//! Metering through the real server: against what the function's own kernel figures say, against the cgroups
+//! read by the test itself, and everywhere the figures are shown.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test's panic is its verdict")]
+
+mod fixture;
+
+use std::fs;
+use std::path::PathBuf;
+
+use fixture::{HELLO, SOON, deploy, host, invoke, not_run, wait_for_zero, world};
+use serde_json::Value;
+use testkit::{Response, World, wait_until};
+
+/// Burns the CPU time it is asked for, and says what the kernel says it has used.
+const BURNER: &str = "\
+import resource, time
+
+def used():
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+def lambda_handler(event, context):
+    begun = time.process_time()
+    while time.process_time() - begun < event['seconds']:
+        pass
+    return {'micros': int((time.process_time() - begun) * 1e6), 'all': int(used() * 1e6)}
+";
+
+/// Holds some memory for a while.
+const HOLDER: &str = "\
+import time
+
+def lambda_handler(event, context):
+    held = bytearray(event['mib'] << 20)
+    held[::4096] = b'x' * len(held[::4096])
+    time.sleep(0.1)
+    return len(held)
+";
+
+fn figure(response: &Response, name: &str) -> Option<u64> {
+    response.header(name).map(|value| value.parse().unwrap())
+}
+
+/// Whether this host measures; says so by name where it does not.
+fn measures(world: &World, test: &str) -> bool {
+    deploy(world, "probe", HELLO, &[]);
+    let measured = figure(&invoke(world, "probe", "{}"), "x-lambent-cpu-micros").is_some();
+    if !measured {
+        not_run(test, "this host has no control groups");
+    }
+    measured
+}
+
+fn within(figure: u64, truth: u64, percent: u64) -> bool {
+    figure.abs_diff(truth) * 100 <= truth * percent
+}
+
+#[test]
+fn a_burner_is_metered_within_two_percent() {
+    let world = world().start().unwrap();
+    if !measures(&world, "metering of a burner") {
+        return;
+    }
+    deploy(&world, "burner", BURNER, &[]);
+    invoke(&world, "burner", r#"{"seconds": 0}"#);
+    for seconds in ["0.25", "0.4", "0.3"] {
+        let response = invoke(&world, "burner", &format!(r#"{{"seconds": {seconds}}}"#));
+        let said: Value = serde_json::from_slice(&response.body).unwrap();
+        let truth = said["micros"].as_u64().unwrap();
+        let metered = figure(&response, "x-lambent-cpu-micros").unwrap();
+        assert!(within(metered, truth, 2), "metered {metered} us of {truth}");
+        assert!(response.header("x-lambent-estimated").is_none());
+        assert_eq!(response.header("x-lambent-start"), Some("warm"));
+        assert_eq!(figure(&response, "x-lambent-bytes-in"), Some(17 + seconds.len() as u64 - 4));
+        assert_eq!(figure(&response, "x-lambent-bytes-out"), Some(response.body.len() as u64));
+    }
+}
+
+#[test]
+fn memory_is_what_the_instance_held() {
+    let world = world().start().unwrap();
+    if !measures(&world, "metering of memory") {
+        return;
+    }
+    deploy(&world, "holder", HOLDER, &["--memory", "256"]);
+    let small = invoke(&world, "holder", r#"{"mib": 1}"#);
+    let large = invoke(&world, "holder", r#"{"mib": 100}"#);
+    let (small, large) = (
+        figure(&small, "x-lambent-memory-peak-bytes").unwrap(),
+        figure(&large, "x-lambent-memory-peak-bytes").unwrap(),
+    );
+    let more = large - small;
+    assert!(more > 80 << 20 && more < 120 << 20, "{small} and {large}");
+}
+
+/// The CPU time of every sandbox of the world's server by its own groups, in microseconds.
+fn in_cgroups(world: &World) -> u64 {
+    let name = &world.ready().name;
+    let mut sum = 0;
+    let mut places = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(place) = places.pop() {
+        for entry in fs::read_dir(&place).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            if entry.file_name().to_string_lossy() != format!("lambent-{name}") {
+                places.push(entry.path());
+                continue;
+            }
+            sum = sum.max(cpu_below(&entry.path()));
+        }
+    }
+    sum
+}
+
+fn cpu_below(group: &std::path::Path) -> u64 {
+    if let Ok(text) = fs::read_to_string(group.join("cpuacct.usage")) {
+        return text.trim().parse::<u64>().unwrap() / 1_000;
+    }
+    if !group.join("cgroup.controllers").exists() {
+        return 0;
+    }
+    let text = fs::read_to_string(group.join("cpu.stat")).unwrap_or_default();
+    text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.parse().ok()).unwrap_or(0)
+}
+
+fn explained(world: &World, name: &str) -> Value {
+    let page = world.admin(&format!("/v1/functions/{name}/explain")).unwrap();
+    assert_eq!(page.status, 200, "{}", page.text());
+    serde_json::from_slice(&page.body).unwrap()
+}
+
+fn cpu(explained: &Value, bucket: &str) -> u64 {
+    explained["costs"][bucket]["cpu_micros"].as_u64().unwrap()
+}
+
+#[test]
+fn the_buckets_are_all_there_is() {
+    let world = world().start().unwrap();
+    if !measures(&world, "the sum of the buckets") {
+        return;
+    }
+    deploy(&world, "burner", BURNER, &["--idle-seconds", "2"]);
+    let mut requests = 0;
+    for _ in 0..6 {
+        let response = invoke(&world, "burner", r#"{"seconds": 0.15}"#);
+        requests += figure(&response, "x-lambent-cpu-micros").unwrap();
+    }
+    let explained_now = explained(&world, "burner");
+    let of_requests = cpu(&explained_now, "requests");
+    assert!(
+        within(of_requests, requests, 1),
+        "the requests' own figures sum to {requests}, the bucket is {of_requests}"
+    );
+    // The function's own process, by its own figures: nothing of it is in no bucket.
+    let last: Value = serde_json::from_slice(&invoke(&world, "burner", r#"{"seconds": 0}"#).body).unwrap();
+    let process = last["all"].as_u64().unwrap();
+    let explained_then = explained(&world, "burner");
+    let seen: u64 = ["requests", "init", "idle"].map(|bucket| cpu(&explained_then, bucket)).iter().sum();
+    assert!(seen * 100 >= process * 98, "the process used {process} us, the buckets have {seen}");
+    // Against the groups: no other function but the probe runs, and all that lives is in some bucket.
+    let groups = in_cgroups(&world);
+    if groups > 0 {
+        let probe = explained(&world, "probe");
+        let all = seen + ["requests", "init", "idle"].map(|bucket| cpu(&probe, bucket)).iter().sum::<u64>();
+        assert!(all <= groups, "the groups used {groups} us, the buckets have {all}");
+    }
+    wait_until(SOON, "it is at zero", || explained(&world, "burner")["instances"]["idle"] == 0).unwrap();
+    let afterwards = explained(&world, "burner");
+    let total: u64 =
+        ["requests", "init", "idle", "unattributed"].map(|bucket| cpu(&afterwards, bucket)).iter().sum();
+    let unattributed = cpu(&afterwards, "unattributed");
+    assert!(unattributed * 100 <= total * 2, "{unattributed} us of {total} belong to nobody");
+}
+
+#[test]
+fn a_crash_is_metered_too() {
+    let world = world().start().unwrap();
+    if !measures(&world, "metering of a crash") {
+        return;
+    }
+    let crash = BURNER.replace("    return", "    import os; os._exit(7)\n    return");
+    deploy(&world, "crash", &crash, &[]);
+    let response = invoke(&world, "crash", r#"{"seconds": 0.2}"#);
+    assert!(response.text().contains("Runtime.ExitError"), "{}", response.text());
+    let metered = figure(&response, "x-lambent-cpu-micros").unwrap();
+    assert!((190_000..300_000).contains(&metered), "{metered} us");
+}
+
+#[test]
+fn headers_of_a_url_are_opt_in() {
+    let world = world().start().unwrap();
+    deploy(&world, "quiet", HELLO, &[]);
+    let response = world.get(&host("quiet"), "/").unwrap();
+    assert_eq!(response.text(), "hello");
+    assert!(response.header("x-lambent-start").is_none());
+    deploy(&world, "open", HELLO, &["--headers", "on"]);
+    let cold = world.get(&host("open"), "/").unwrap();
+    let start = cold.header("x-lambent-start").unwrap().to_owned();
+    assert!(["bare", "standby", "ember", "spare"].contains(&start.as_str()), "{start}");
+    assert!(figure(&cold, "x-lambent-run-micros").unwrap() > 0);
+    let warm = world.get(&host("open"), "/").unwrap();
+    assert_eq!(warm.header("x-lambent-start"), Some("warm"));
+    assert_eq!(figure(&warm, "x-lambent-start-micros"), Some(0));
+    assert_eq!(warm.header("x-lambent-request-id"), warm.header("x-amzn-requestid"));
+}
+
+#[test]
+fn the_report_line_is_awss_with_ours_behind() {
+    let world = world().start().unwrap();
+    deploy(&world, "hello", HELLO, &[]);
+    let cold = report(&world, "hello");
+    let warm = report(&world, "hello");
+    for (line, fields) in [(&cold, 6), (&warm, 5)] {
+        let parts: Vec<&str> = line.trim_end().split('\t').collect();
+        let names: Vec<&str> = parts.iter().map(|part| part.split(": ").next().unwrap()).collect();
+        let expected = [
+            "REPORT RequestId",
+            "Duration",
+            "Billed Duration",
+            "Memory Size",
+            "Max Memory Used",
+            "Init Duration",
+        ];
+        assert_eq!(names[..fields], expected[..fields], "{line}");
+        assert!(parts[1].ends_with(" ms") && parts[2].ends_with(" ms"), "{line}");
+        assert!(parts[3].ends_with(" MB") && parts[4].ends_with(" MB"), "{line}");
+        // The first match of each of AWS's names is AWS's own field, whoever looks for it and how.
+        for (index, name) in expected[..fields].iter().enumerate() {
+            let first = line.find(&format!("{name}: ")).unwrap();
+            let own = parts[..index].iter().map(|part| part.len() + 1).sum::<usize>();
+            assert_eq!(first, own, "{name} in {line}");
+        }
+        assert!(names[fields..].contains(&"Start") && names[fields..].contains(&"Queue"), "{line}");
+    }
+    assert!(warm.contains("\tStart: warm\t"), "{warm}");
+}
+
+/// The `REPORT` line of one call, from the log that comes with its answer.
+fn report(world: &World, name: &str) -> String {
+    let output = world.run(&["invoke", name, "--tail", "--json"]).unwrap();
+    let answer: Value = serde_json::from_str(&output).unwrap();
+    let tail = answer["log_tail"].as_str().unwrap();
+    tail.lines().find(|line| line.starts_with("REPORT")).unwrap().to_owned()
+}
+
+#[test]
+fn requests_at_once_are_marked_and_their_sum_is_kept() {
+    // Handlers take one request at a time: their figures are exact however many there are.
+    let world = world().start().unwrap();
+    if !measures(&world, "metering under load") {
+        return;
+    }
+    deploy(&world, "burner", BURNER, &["--max-instances", "3"]);
+    let answers: Vec<Response> = std::thread::scope(|scope| {
+        let calls: Vec<_> =
+            (0..6).map(|_| scope.spawn(|| invoke(&world, "burner", r#"{"seconds": 0.3}"#))).collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    for response in &answers {
+        let said: Value = serde_json::from_slice(&response.body).unwrap();
+        let (truth, metered) =
+            (said["micros"].as_u64().unwrap(), figure(response, "x-lambent-cpu-micros").unwrap());
+        assert!(within(metered, truth, 4), "metered {metered} us of {truth}");
+        assert!(response.header("x-lambent-estimated").is_none());
+    }
+    wait_for_zero_soon(&world);
+}
+
+fn wait_for_zero_soon(world: &World) {
+    for name in ["burner", "probe"] {
+        world.run(&["delete", name, "--yes"]).unwrap();
+    }
+    wait_for_zero(world);
+}
