@@ -21,6 +21,7 @@ mod failure;
 mod filter;
 mod link;
 mod packet;
+mod peer;
 mod privileges;
 mod process;
 mod protocol;

@@ -39,6 +39,8 @@ pub(super) struct Ember {
     pub(super) roots: Roots,
     pub(super) open: Option<Birth>,
     pub(super) queue: VecDeque<Wanted>,
+    /// Memory of its own after init: its instances share it, and their limits are smaller by it.
+    pub(super) anonymous_bytes: u64,
     /// The living instances.
     pub(super) instances: BTreeSet<Number>,
     address: u32,
@@ -120,6 +122,7 @@ impl Ember {
             roots: Roots::default(),
             open: None,
             queue: VecDeque::new(),
+            anonymous_bytes: 0,
             instances: BTreeSet::new(),
             address: FIRST_ADDRESS,
         }

@@ -17,6 +17,7 @@ use super::sockets;
 use super::watch::Kind;
 use crate::failure::{At, Failure};
 use crate::packet;
+use crate::peer;
 use crate::process::{self, Rights};
 use crate::protocol::Number;
 
@@ -89,7 +90,7 @@ impl Broker {
         let instance = self.instances.get_mut(&number).ok_or_else(gone)?;
         let ember = instance.ember.as_mut().ok_or_else(gone)?;
         let (hello, theirs) = packet::pair().at(|| "make a socket pair")?;
-        process::ask_for_sender(&hello).at(|| "ask for the sender of a hello")?;
+        peer::ask_for_sender(&hello).at(|| "ask for the sender of a hello")?;
         let address = ember.port.map(|_| ember.next_address());
         let listener = match (ember.port, address) {
             (Some(port), Some(address)) => {

@@ -19,7 +19,8 @@ use super::watch::Kind;
 use crate::failure::{At, Failure};
 use crate::handle::Usage;
 use crate::meter::{Clock, Dials};
-use crate::process::{self, Hello, Place, Rights, Stat};
+use crate::peer::{self, Hello};
+use crate::process::{self, Place, Rights, Stat};
 use crate::protocol::{Event, Family, Number};
 
 // === impl Broker ===
@@ -29,7 +30,7 @@ impl Broker {
     pub(super) fn greeted(&mut self, number: Number) {
         let Some(ember) = self.ember(number) else { return };
         let Some(birth) = ember.open.take() else { return };
-        match process::hello(&birth.hello) {
+        match peer::hello(&birth.hello) {
             Err(error) if is_nothing_yet(&error) => ember.open = Some(birth),
             Ok(Some(Hello::From(newborn))) => {
                 let checked = match &ember.process {

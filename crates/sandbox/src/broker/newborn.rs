@@ -26,8 +26,7 @@ impl Broker {
             return;
         }
         let limited = parent.layers.limits;
-        let spent = ember.process.as_ref().map_or(0, |process| process::anonymous_bytes(process.pid));
-        let limits = limited.then(|| remaining(ember.outline.limits, spent));
+        let limits = limited.then(|| remaining(ember.outline.limits, ember.anonymous_bytes));
         let order = Move {
             number,
             pid: instance.pid.as_raw_nonzero().get(),

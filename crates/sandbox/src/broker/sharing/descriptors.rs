@@ -14,7 +14,7 @@ use rustix::process::PidfdGetfdFlags;
 
 use super::rule::{Findings, Subject, shown};
 use crate::broker::ember::Port;
-use crate::process::{self, TcpState};
+use crate::peer::{self, TcpState};
 
 /// Input, output, frames and control socket.
 const OURS: i32 = 4;
@@ -99,13 +99,13 @@ fn unix(subject: &Subject, socket: &OwnedFd, findings: &mut Findings) {
     if sockopt::socket_acceptconn(socket).unwrap_or(true) {
         return findings.veto("it listens on a unix socket".to_owned());
     }
-    if process::maker_of_peer(socket) != Some(subject.pid) {
+    if peer::maker_of_peer(socket) != Some(subject.pid) {
         findings.veto("it has a unix socket open that is not connected to itself".to_owned());
     }
 }
 
 fn stream(socket: &OwnedFd, v6: bool, findings: &mut Findings) {
-    match (process::tcp_state(socket), peer(socket)) {
+    match (peer::tcp_state(socket), peer(socket)) {
         (Some(TcpState::Unconnected), _) => {}
         (Some(TcpState::Over), _) => {
             return findings.veto("it has a connection open that the other end has closed".to_owned());

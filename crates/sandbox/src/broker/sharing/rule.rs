@@ -8,6 +8,7 @@ use super::{descriptors, process};
 use crate::broker::ember::{Port, Verdict};
 use crate::broker::serve::Broker;
 use crate::handle::Sharing;
+use crate::process::anonymous_bytes;
 use crate::protocol::{Event, Number};
 
 /// Most reasons that are told: a program may have a thousand descriptors.
@@ -95,6 +96,7 @@ impl Broker {
         process::look(&subject, &strangers, &mut findings);
         descriptors::look(&subject, &mut findings);
         ember.port = findings.port;
+        ember.anonymous_bytes = anonymous_bytes(subject.pid);
         let sharing = findings.told();
         ember.verdict = match sharing.vetoes.first() {
             None => Verdict::Shared,
