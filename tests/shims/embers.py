@@ -5,6 +5,7 @@ import array
 import json
 import os
 import select
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -59,6 +60,13 @@ class Ember(Shim):
             number = inherited.fileno()
             environment = {"LAMBENT_EMBER_FD": str(number), **dict(environment)}
             super().__init__(case, files, handler, environment, pass_fds=[number], **options)
+
+    def _end(self):
+        # Instances outlive their ember; those with a server of their own have no socket that ends them.
+        if self.process.poll() is None:
+            for child in self.children():
+                os.kill(child, signal.SIGKILL)
+        super()._end()
 
     def order(self, listener=None, **environment):
         """An instance that has been ordered."""
