@@ -19,7 +19,7 @@ use crate::meter::Dials;
 use crate::packet;
 use crate::pressure::Pressure;
 use crate::probe::Probe;
-use crate::spec::{Layers, Limits};
+use crate::spec::{Layers, Limits, Listen};
 
 /// The broker's number for a sandbox; never used twice by one broker.
 pub(crate) type Number = u32;
@@ -220,6 +220,7 @@ pub(crate) enum Family {
 pub(crate) struct Outline {
     pub(crate) tmp_bytes: u64,
     pub(crate) limits: Limits,
+    pub(crate) listen: Listen,
     pub(crate) server_listener: Option<SocketAddrV4>,
     #[serde(default)]
     pub(crate) ember: bool,

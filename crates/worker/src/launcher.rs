@@ -18,6 +18,8 @@ use types::invocation::Boxed;
 pub(crate) trait Launcher: Send + Sync {
     /// Makes a sandbox and starts its program.
     fn start(&self, spec: Spec, channels: Channels) -> Boxed<Result<Arc<dyn Tree>, StartError>>;
+    /// Says that sandboxes with a `/tmp` of so many bytes will be wanted.
+    fn expect_scratch(&self, bytes: u64);
 }
 
 /// One process tree; dropping the last reference kills it. See [`Sandbox`] for each call.
@@ -52,6 +54,10 @@ impl Launcher for Handle {
             let tree: Arc<dyn Tree> = Arc::new(sandbox);
             Ok(tree)
         })
+    }
+
+    fn expect_scratch(&self, bytes: u64) {
+        Self::expect_scratch(self, bytes);
     }
 }
 

@@ -26,7 +26,7 @@ use crate::launch::Isolation;
 use crate::packet;
 use crate::protocol::{Configuration, Event, Family, Kindling, Number, Order, Outline, Request, Word};
 use crate::root::scratch::Template;
-use crate::spec::Layers;
+use crate::spec::{Layers, Listen};
 use crate::system;
 
 /// Packets of the server that are taken before others are looked at.
@@ -338,14 +338,14 @@ impl Broker {
     /// The program runs: the server gets what it needs to talk to it.
     fn started(&mut self, number: Number, ticket: Ticket) {
         let Some(instance) = self.instances.get_mut(&number) else { return };
-        let made = sockets::inside(instance.network.as_ref(), self.home.as_fd(), || {
-            let v4 = sockets::unconnected(Family::V4, sockets::BATCH)?;
-            let v6 = sockets::unconnected(Family::V6, sockets::FIRST_V6)?;
-            let listener = ticket
-                .outline
-                .server_listener
-                .map(|address| sockets::listener(address.into()))
-                .transpose()?;
+        let Outline { listen, server_listener, .. } = ticket.outline;
+        // A program that is not expected to listen is not connected to; should it be, sockets are made then.
+        let [v4, v6] = if listen == Listen::Notify { [sockets::BATCH, sockets::FIRST_V6] } else { [0, 0] };
+        let network = instance.network.as_ref().filter(|_| v4 > 0 || server_listener.is_some());
+        let made = sockets::inside(network, self.home.as_fd(), || {
+            let v4 = sockets::unconnected(Family::V4, v4)?;
+            let v6 = sockets::unconnected(Family::V6, v6)?;
+            let listener = server_listener.map(|address| sockets::listener(address.into())).transpose()?;
             Ok((v4, v6, listener))
         });
         match made {

@@ -22,6 +22,9 @@ use crate::system;
 /// The empty directory of the data directory over which roots are mounted, each in its own namespace.
 const PLACE: &str = "root";
 
+/// When the whole machine is out of memory, a sandbox goes before the server and the broker (0 to 1000).
+const FIRST_TO_GO: &str = "500";
+
 /// What is ready.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -53,6 +56,8 @@ impl Prepared {
 /// Prepares.
 pub(crate) fn prepare(seed: &Seed<'_>) -> Result<Prepared, Failure> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    // Without the host's rights the file is another's: then all are equal.
+    let _ = fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
     for join in &seed.joins {
         fs::write(join, "0").at(|| format!("join {}", join.display()))?;
     }

@@ -112,6 +112,8 @@ impl Hand {
 }
 
 impl Launcher for Forks {
+    fn expect_scratch(&self, _bytes: u64) {}
+
     fn start(&self, spec: Spec, channels: Channels) -> Boxed<Result<Arc<dyn Tree>, StartError>> {
         let hand = Arc::clone(&self.0);
         hand.inits.fetch_add(1, Ordering::Relaxed);
