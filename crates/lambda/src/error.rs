@@ -70,6 +70,9 @@ pub enum Error {
     /// The data directory failed.
     #[error(transparent)]
     Records(#[from] store::records::Error),
+    /// The body's members are not what the operation takes, or cannot be read any more.
+    #[error(transparent)]
+    Members(#[from] aws::members::Error),
     /// An operation of the model that is not there.
     #[error("lambda:{0} is not supported")]
     Unsupported(String),
@@ -85,15 +88,6 @@ impl Error {
     }
 }
 
-impl From<aws::members::Error> for Error {
-    fn from(error: aws::members::Error) -> Self {
-        match error {
-            aws::members::Error::Stopping => Self::Unavailable(error.to_string()),
-            _ => Self::Serialization(error.to_string()),
-        }
-    }
-}
-
 impl From<aws::violations::Violated> for Error {
     fn from(violated: aws::violations::Violated) -> Self {
         Self::Validation(violated.to_string())
@@ -106,7 +100,13 @@ impl From<Error> for aws::Error {
         let bad = StatusCode::BAD_REQUEST;
         match error {
             Error::Validation(_) => Self::front_end("ValidationException", bad, text),
-            Error::Serialization(_) => Self::front_end("SerializationException", bad, text).capital(),
+            Error::Unavailable(_) | Error::Members(aws::members::Error::Stopping) => {
+                Self::service("ServiceException", StatusCode::SERVICE_UNAVAILABLE, text)
+                    .retry_after(Duration::from_secs(1))
+            }
+            Error::Serialization(_) | Error::Members(_) => {
+                Self::front_end("SerializationException", bad, text).capital()
+            }
             Error::InvalidParameter(_) => Self::user("InvalidParameterValueException", bad, text),
             Error::InvalidRequestContent(_) => Self::user("InvalidRequestContentException", bad, text),
             Error::NotFound(_) => {
@@ -130,8 +130,6 @@ impl From<Error> for aws::Error {
                     .with("Reason", reason);
                 Self { retry_after, ..error }
             }
-            Error::Unavailable(_) => Self::service("ServiceException", StatusCode::SERVICE_UNAVAILABLE, text)
-                .retry_after(Duration::from_secs(1)),
             Error::Service(_) | Error::Records(_) => {
                 Self::service("ServiceException", StatusCode::INTERNAL_SERVER_ERROR, text)
             }

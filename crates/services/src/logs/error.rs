@@ -20,6 +20,9 @@ pub enum Error {
     /// The logs cannot be read.
     #[error(transparent)]
     Store(store::logs::Error),
+    /// The body's members are not what the operation takes, or cannot be read any more.
+    #[error(transparent)]
+    Members(#[from] aws::members::Error),
     /// An operation of the model that is not there.
     #[error("logs:{0} is not supported")]
     Unsupported(String),
@@ -53,15 +56,6 @@ impl From<store::logs::Error> for Error {
     }
 }
 
-impl From<aws::members::Error> for Error {
-    fn from(error: aws::members::Error) -> Self {
-        match error {
-            aws::members::Error::Stopping => Self::Unavailable(error.to_string()),
-            _ => Self::Serialization(error.to_string()),
-        }
-    }
-}
-
 impl From<aws::violations::Violated> for Error {
     fn from(violated: aws::violations::Violated) -> Self {
         Self::InvalidParameter(violated.to_string())
@@ -73,12 +67,14 @@ impl From<Error> for aws::Error {
         let text = error.to_string();
         let bad = StatusCode::BAD_REQUEST;
         match error {
-            Error::Serialization(_) => Self::front_end("SerializationException", bad, text),
-            Error::InvalidParameter(_) => Self::front_end("InvalidParameterException", bad, text),
-            Error::NotFound(_) => Self::front_end("ResourceNotFoundException", bad, text),
-            Error::Unavailable(_) => {
+            Error::Unavailable(_) | Error::Members(aws::members::Error::Stopping) => {
                 Self::front_end("ServiceUnavailableException", StatusCode::SERVICE_UNAVAILABLE, text)
             }
+            Error::Serialization(_) | Error::Members(_) => {
+                Self::front_end("SerializationException", bad, text)
+            }
+            Error::InvalidParameter(_) => Self::front_end("InvalidParameterException", bad, text),
+            Error::NotFound(_) => Self::front_end("ResourceNotFoundException", bad, text),
             Error::Store(_) => {
                 Self::front_end("ServiceUnavailableException", StatusCode::INTERNAL_SERVER_ERROR, text)
             }
