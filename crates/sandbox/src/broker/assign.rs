@@ -32,7 +32,7 @@ impl Broker {
             // What was asked wrongly harms nobody.
             Err(failure) => return self.refuse(ticket, failure),
         };
-        if let Err(failure) = self.send_equipment(sandbox, ticket, assignment, prepared) {
+        if let Err(failure) = self.send_equipment(sandbox, ticket, &assignment, prepared) {
             self.assignment_failed(sandbox, ticket, failure);
         }
     }
@@ -54,7 +54,7 @@ impl Broker {
         &mut self,
         sandbox: Number,
         ticket: u64,
-        assignment: Assignment,
+        assignment: &Assignment,
         prepared: u64,
     ) -> Result<(), Failure> {
         let image = self.image_for_assignment(prepared, assignment.tmp_bytes)?;
@@ -64,7 +64,7 @@ impl Broker {
         let kept: Vec<_> = std::iter::once(instance.process.as_fd().as_raw_fd()).chain(image).collect();
         let then = Then::Assigned { sandbox, ticket, limits: assignment.limits };
         let scratch = (prepared != assignment.tmp_bytes).then_some(assignment.tmp_bytes);
-        self.send_off(c"lambent-assign", &kept, then, |broker| broker.equip(sandbox, &assignment, scratch))
+        self.send_off(c"lambent-assign", &kept, then, |broker| broker.equip(sandbox, assignment, scratch))
     }
 
     /// The descriptor that the copy needs for a `/tmp` of another size.

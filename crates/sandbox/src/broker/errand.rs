@@ -94,7 +94,7 @@ impl Broker {
         let done = report.unwrap_or_else(|| Err(Failure::new("run an errand", "its process was killed")));
         let Some(Errand { then, .. }) = self.errands.running.remove(&number) else { return };
         match then {
-            Then::Image(template) => self.image_made(template, done),
+            Then::Image(template) => self.image_made(template, &done),
             Then::Assigned { sandbox, ticket, limits } => self.assigned(sandbox, ticket, limits, done),
         }
     }

@@ -86,7 +86,7 @@ impl Broker {
     }
 
     /// An image is formatted, or cannot be.
-    pub(super) fn image_made(&mut self, template: Template, done: Result<(), Failure>) {
+    pub(super) fn image_made(&mut self, template: Template, done: &Result<(), Failure>) {
         let bytes = template.bytes();
         let wanted = |(pending, _): &mut (Pending, Layers)| pending.ticket.outline.tmp_bytes == bytes;
         let waiting: Vec<_> = self.images.waiting.extract_if(.., wanted).collect();
@@ -98,7 +98,7 @@ impl Broker {
         }
         for (pending, layers) in waiting {
             let ticket = pending.ticket.number;
-            let assigned = match &done {
+            let assigned = match done {
                 Ok(()) => self.assign_with_image(pending, layers),
                 Err(failure) => Err((ticket, failure.clone())),
             };

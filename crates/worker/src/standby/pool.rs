@@ -150,14 +150,12 @@ async fn live(node: Arc<Node>, major: u8, version: Version) {
         return;
     }
     let ended = async {
-        match tree.and_then(|tree| tree.upgrade()) {
-            Some(tree) => drop(tree.exited().await),
-            None => {}
+        if let Some(tree) = tree.and_then(|tree| tree.upgrade()) {
+            tree.exited().await;
         }
     };
     tokio::pin!(ended);
-    loop {
-        let Some(deadline) = pool.deadline(major) else { break };
+    while let Some(deadline) = pool.deadline(major) {
         tokio::select! {
             () = left.notified() => return,
             () = node.draining.cancelled() => break,
