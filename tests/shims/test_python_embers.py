@@ -5,7 +5,7 @@ import os
 import unittest
 
 from embers import Ember
-from harness import INIT_FAILED, REQUEST_ID, RESULT, Shim, WithSite
+from harness import FAILED, INIT_FAILED, REQUEST_ID, RESULT, Shim, WithSite
 
 COUNTER = """
 import os
@@ -409,7 +409,32 @@ class Applications(WithSite):
         ember = Ember(self, {"main.py": source}, "main.app", self.site)
         ember.ready()
         kind, _, head, _ = ember.fork().receive()
-        self.assertEqual((kind, head["error_type"], head["message"]), (INIT_FAILED, "Runtime.StartupFailed", "no database"))
+        self.assertEqual((kind, head["error_type"]), (INIT_FAILED, "Runtime.StartupFailed"))
+        self.assertEqual(head["message"], "no database")
+
+    def test_djangos_routes_are_imported_once(self):
+        urls = """
+            import os
+            from django.http import HttpResponse
+            from django.urls import path
+            imported = os.getpid()
+            urlpatterns = [path("", lambda request: HttpResponse(str(imported)))]
+        """
+        source = """
+            from django.conf import settings
+            settings.configure(ROOT_URLCONF="urls", SECRET_KEY="x", ALLOWED_HOSTS=["*"])
+            from django.core.wsgi import get_wsgi_application
+            application = get_wsgi_application()
+        """
+        ember = Ember(self, {"main.py": source, "urls.py": urls}, "main.application", self.site)
+        ember.ready()
+        self.assertEqual(ember.fork().request()[2], str(ember.process.pid).encode())
+        ember = Ember(self, {"main.py": source, "urls.py": "raise ValueError('later')"}, "main.application", self.site)
+        ember.ready()
+        newborn = ember.fork()
+        newborn.send_request()
+        self.assertEqual(newborn.receive()[0], FAILED)
+        self.assertIn("ValueError: later", newborn.output())
 
     def test_nothing_of_the_users_is_called_before_the_first_request(self):
         source = """

@@ -125,13 +125,15 @@ class Programs(WithSite):
     def test_what_cannot_be_forked_says_why_and_serves_itself(self):
         for source, reason in (
             (
-                STREAMS.replace("    server =", "    other = asyncio.create_task(asyncio.sleep(1000))\n    server =", 1),
+                STREAMS.replace("    server", "    other = asyncio.create_task(asyncio.sleep(1000))\n    server", 1),
                 "its event loop runs 1 more task",
             ),
             (STREAMS.replace('"127.0.0.1", 0', '["127.0.0.1", "127.0.0.2"], 0'), "it is bound to 2 addresses"),
             (
-                STREAMS.replace("asyncio.run(main())", "class Loop(asyncio.SelectorEventLoop):\n    pass\n"
-                                "loop = Loop()\nloop.run_until_complete(main())"),
+                STREAMS.replace(
+                    "asyncio.run(main())",
+                    "class Loop(asyncio.SelectorEventLoop):\n    pass\nLoop().run_until_complete(main())",
+                ),
                 "its event loop is __main__'s",
             ),
         ):

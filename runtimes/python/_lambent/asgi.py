@@ -2,8 +2,9 @@
 
 Lifespan: `startup` is awaited before Ready, `shutdown` after the server's end is closed. Where init is
 shared, Ready comes earlier, and each instance has a loop and a lifespan of its own: what `startup` opens
-belongs to one loop and cannot be forked. An application that knows no lifespan is served without. Requests run concurrently, as many as the server
-sends; a Cancel is `http.disconnect`, and from then on the application's `send` raises OSError.
+belongs to one loop and cannot be forked. An application that knows no lifespan is served without.
+Requests run concurrently, as many as the server sends; a Cancel is `http.disconnect`, and from then on
+the application's `send` raises OSError.
 """
 
 import asyncio

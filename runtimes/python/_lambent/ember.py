@@ -57,8 +57,12 @@ class Ember:
 
     def settle(self, found=None):
         """The last work before Ready. Raises the `Fault` of a before-snapshot hook."""
-        snapshot.before()
         self._found = found
+        if found is not None and "django" in sys.modules:
+            from . import late
+
+            late.import_routes(found)
+        snapshot.before()
         try:
             self._domain = kernel.Domain()
             kernel.libc_function("fflush")(0)

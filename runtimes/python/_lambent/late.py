@@ -1,9 +1,10 @@
 """What applications do at their first request and can do before: an ember does it once for all instances.
 
-Nothing here calls the user's code. Modules are imported that a first request imports; frameworks compile
-what they compile at the first request; and our own way from a frame to its answer is gone through with an
-application of ours, made with the framework that is loaded anyway. That is not done where something
-has changed the framework or listens to its signals: it would see a request that nobody sent.
+Modules are imported that a first request imports; frameworks compile what they compile at the first
+request; and our own way from a frame to its answer is gone through with an application of ours, made with
+the framework that is loaded anyway. That is not done where something has changed the framework or listens to
+its signals: it would see a request that nobody sent. The user's code runs in `import_routes` alone, which is
+called before Ready: what runs after it could undo what the platform has found out about this process.
 """
 
 import sys
@@ -24,6 +25,12 @@ _FLASK_SIGNALS = (
     "request_started",
     "request_tearing_down",
 )
+
+
+def import_routes(found):
+    """Imports the URL configuration of a Django application, which else waits for the first request."""
+    if "django.urls" in sys.modules and _is_from(type(found.value), "django"):
+        _try(lambda: sys.modules["django.urls"].get_resolver()._populate())
 
 
 def prepare(found):
@@ -78,8 +85,9 @@ def _compile_routes(application):
 
 def _build_middleware(application):
     """FastAPI's and Starlette's, unless there is some of the user's: making it would run the user's code."""
-    if getattr(application, "middleware_stack", application) is None and _is_from(type(application), "fastapi", "starlette"):
-        if all(_is_from(added.cls, "starlette", "fastapi") for added in application.user_middleware):
+    theirs = ("fastapi", "starlette")
+    if getattr(application, "middleware_stack", application) is None and _is_from(type(application), *theirs):
+        if all(_is_from(added.cls, *theirs) for added in application.user_middleware):
             application.middleware_stack = application.build_middleware_stack()
 
 

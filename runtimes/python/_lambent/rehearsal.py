@@ -22,7 +22,7 @@ _REQUEST = {
     "host": "localhost:80",
     "client": ["127.0.0.1", 1],
 }
-_PLAIN_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: rehearsal\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+_PLAIN_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: rehearsal\r\nAccept: */*\r\n\r\n"
 
 
 class _Found:
