@@ -17,8 +17,8 @@ flatter us are in the tables like the others. The machine was not quiet for our 
 medians an upper bound, and ratios are taken within interleaved pairs or at least within the run.
 """
 
-PROMISES = """The engine's promises that are ratios or sizes, judged by this run's medians (bursts by the worst run). `×` is of
-an interpreter start.
+PROMISES = """The engine's promises that are ratios or sizes, judged by this run's medians (bursts by the worst run). `×` is
+of an interpreter start.
 """
 
 METHOD = """## How it is measured
@@ -32,7 +32,7 @@ METHOD = """## How it is measured
 * **Labels.** *spare*: a fork that was placed and frozen beforehand; *ember*: a fork of the process that has run the
   function's init; *standby*: an interpreter that waited without knowing a function; *bare*: none of these. They are
   what the answer's `x-lambent-start` says. Spares and embers come from functions whose instances have been
-  retired, or while a slow request holds what was kept; bare and standby from a version that was published a moment before.
+  retired, or while a slow request holds what was kept; bare and standby from a version published a moment before.
 * **Warm** requests come from `bench/load`, one thread per connection, each kept alive. CPU time is that of the whole
   tree of the contestant's processes (server, broker, instances), from `/proc/*/task/*/schedstat`; the client counts
   for nobody. Lambent has as many instances per function as gunicorn has workers: one per processor. In the open

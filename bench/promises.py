@@ -155,7 +155,7 @@ def _missing(run):
 
 def _memory(data):
     embers, idle = data.get("embers") or {}, data.get("idle") or {}
-    count = min(embers.get("programs", 0), embers.get("functions", 0))
+    count = embers.get("programs", 0)
     each = embers["all_own"] / count / MIB if count else None
     functions = embers.get("functions", 200)
     lines = [

@@ -109,12 +109,15 @@ def _embers(context, data):
         for name in fleet.names:
             fleet.call(name)
         time.sleep(RETIRED_AFTER_SECONDS + 1)
-        programs = [process for process in server.programs() if process not in nothing]
-        below = processes.tree(server.ready["broker_pid"])[1:]
+        kept = [process for process in server.programs() if process not in nothing]
+        spares = [process for process in kept if processes.frozen([process])]
+        programs = [process for process in kept if process not in spares]
+        below = [process for process in processes.tree(server.ready["broker_pid"])[1:] if process not in spares]
         data["embers"] = {
             "functions": context.size.embers,
             "programs": len(programs),
-            "frozen": processes.frozen(programs),
+            "spares": len(spares),
+            "spares_own": processes.own_bytes(spares),
             "own": processes.own_bytes(programs),
             "pss": processes.proportional_bytes(programs),
             "all_own": processes.own_bytes(below),
@@ -154,10 +157,11 @@ def render(_context, data):
     text = table(header, rows)
     embers, idle = data["embers"], data["idle"]
     if embers:
-        text += f"\n{embers['functions']} functions called once and their instances retired: {embers['programs']} processes "
-        text += f"are kept ({embers['frozen']} of them frozen). Private pages and page tables "
-        text += f"{_mib(_per(embers, 'own'))} MiB each ({_mib(_per(embers, 'all_own'))} with everything else below the "
-        text += f"broker, its inits and pools, divided among them), PSS {_mib(_per(embers, 'pss'))} MiB.\n"
+        text += f"\n{embers['functions']} functions called once and their instances retired: {embers['programs']} "
+        text += f"embers and {embers['spares']} frozen spares are kept. Private pages and page tables of an ember: "
+        text += f"{_mib(_per(embers, 'own'))} MiB, {_mib(_per(embers, 'all_own'))} MiB with everything else below "
+        text += "the broker (its inits and pools) divided among them; PSS "
+        text += f"{_mib(_per(embers, 'pss'))} MiB. The spares have {_mib(embers['spares_own'])} MiB together.\n"
     if idle:
         waiting = f" ({', '.join(idle['standbys'])})" if idle["standbys"] else ""
         text += f"\n{idle['functions']} functions deployed and never called: the server has {_mib(idle['server'])} MiB "
@@ -172,8 +176,7 @@ def plots(_context, _data):
 
 
 def _per(embers, what):
-    """Per function that keeps something; every process where there is at most one for each."""
-    return embers[what] / max(1, min(embers["programs"], embers["functions"]))
+    return embers[what] / max(1, embers["programs"])
 
 
 def _mib(value):
