@@ -6,6 +6,7 @@
  * of a user's is there before that.
  */
 
+import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 import { invoke } from "./invocation.mjs";
@@ -27,6 +28,8 @@ export async function prepare() {
       await invoke(nobody, handler, 1, head, Buffer.from('{"rehearsal":true}'));
     }
   }
+  const { cache } = createRequire(import.meta.url);
+  for (const name of Object.keys(cache)) delete cache[name];
 }
 
 /** Takes the environment and the directory of a function. */
