@@ -50,6 +50,8 @@ pub(crate) struct Demand {
     times: Times,
     fast: Rate,
     slow: Rate,
+    /// Instances that requests have needed and that were not there.
+    needed: Rate,
 }
 
 // === impl Mean ===
@@ -93,7 +95,7 @@ impl Rate {
 impl Demand {
     /// Nothing is known, or what an earlier life of the server knew.
     pub fn new(times: Times) -> Self {
-        Self { times, fast: Rate::new(FAST), slow: Rate::new(SLOW) }
+        Self { times, fast: Rate::new(FAST), slow: Rate::new(SLOW), needed: Rate::new(SLOW) }
     }
 
     /// What survives a restart.
@@ -105,6 +107,17 @@ impl Demand {
     pub fn arrived(&mut self, now: Duration) {
         self.fast.add(now);
         self.slow.add(now);
+    }
+
+    /// A request needs an instance that no other request has had.
+    pub fn needed(&mut self, now: Duration) {
+        self.needed.add(now);
+    }
+
+    /// Until when new instances are needed more often than this; `None`: they are not.
+    pub fn needs(&self, per_second: f64, now: Duration) -> Option<Duration> {
+        let falls = self.needed.falls_to(per_second, now);
+        (!falls.is_zero()).then(|| now.saturating_add(falls).saturating_add(Duration::from_millis(1)))
     }
 
     /// A request has held its place for so long.

@@ -40,7 +40,7 @@ pub struct Policy {
 /// How long what is idle stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// So long, and its template with it.
+    /// So long; its template for as long as it is worth.
     Fixed(Duration),
     /// As long as the function's own gaps make it worth it.
     Learned,
@@ -200,6 +200,8 @@ pub enum Action {
         instance: Instance,
         /// Of which revision.
         revision: Revision,
+        /// Whether it is made before any request needs it.
+        ahead: bool,
     },
     /// Take back a [`Action::Want`] that was not admitted yet; the instance is forgotten.
     Withdraw {

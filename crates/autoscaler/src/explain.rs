@@ -41,6 +41,8 @@ pub(crate) enum Cause {
     },
     /// Provisioned concurrency asks for it.
     Provisioned,
+    /// New instances are needed often enough for one to be forked in advance.
+    Spare,
 }
 
 /// What the rule of the queue said, and of what.
@@ -162,7 +164,7 @@ pub struct Change {
 impl Cause {
     /// Whether no request waits for it.
     pub fn is_ahead(&self) -> bool {
-        matches!(self, Self::Expected { .. } | Self::Provisioned)
+        matches!(self, Self::Expected { .. } | Self::Provisioned | Self::Spare)
     }
 }
 
@@ -180,6 +182,7 @@ impl fmt::Display for Cause {
             Self::Broken => out.write_str("the place that a request waited for did not come in time"),
             Self::Expected { .. } => out.write_str("its next request is expected"),
             Self::Provisioned => out.write_str("provisioned concurrency"),
+            Self::Spare => out.write_str("a spare: new instances are needed often"),
         }
     }
 }
@@ -258,7 +261,7 @@ impl State {
 
     fn summary(&self, kept: &[Kept]) -> String {
         let counts = self.counts();
-        let all = counts.starting + counts.idle + counts.busy + counts.retiring;
+        let all = counts.starting + counts.idle + counts.spare + counts.busy + counts.retiring;
         if all == 0 {
             let last = self.history.0.back().filter(|(.., started)| !started);
             return match last {
@@ -342,7 +345,9 @@ impl State {
 
     fn why_kept(&self, held: &Held, now: Duration) -> (String, Option<Duration>) {
         let due = self.due(held);
-        if self.is_provisioned(held) {
+        if held.is_spare() {
+            ("as a spare, because new instances are needed often".to_owned(), Some(self.due(held)))
+        } else if self.is_provisioned(held) {
             ("for provisioned concurrency".to_owned(), None)
         } else if due <= now {
             let load = self.demand.load(now);

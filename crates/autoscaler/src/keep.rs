@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::event::{Action, Instance, Reason, Revision};
+use crate::event::{Action, Instance, Reason, Revision, Tier};
 use crate::explain::Cause;
 use crate::retain::{Absence, seconds};
 use crate::scale::{Held, Hope, Phase, State};
@@ -18,6 +18,7 @@ impl State {
         if !self.draining {
             self.provision(now, actions);
             self.bring_back(now, actions);
+            self.make_spares(now, actions);
             self.templates_go(now, actions);
         }
         self.retire(now, actions);
@@ -60,6 +61,9 @@ impl State {
 
     /// When an idle instance may go.
     pub(crate) fn due(&self, held: &Held) -> Duration {
+        if held.is_spare() {
+            return self.spare_until.unwrap_or(held.until);
+        }
         let scaled = self.last_start.map_or(Duration::ZERO, |start| start.saturating_add(held.stays));
         held.until.max(scaled)
     }
@@ -124,6 +128,30 @@ impl State {
         let cause = Cause::Expected { since: absence.idle_since, quiet: absence.quiet, until };
         let instance = self.new_instance(&absence.revision, cause, now);
         actions.push(Action::Want { instance, tier: self.tier(&absence.revision) });
+    }
+
+    /// Forks an instance in advance where new ones are needed often enough and none is idle. Not while a request
+    /// waits or has just begun: it would be in its way.
+    fn make_spares(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let pays = self.retention.spare_pays_at().and_then(|rate| self.demand.needs(rate, now));
+        self.spare_until = pays;
+        self.spare_pays = false;
+        if pays.is_none() || !self.queue.is_empty() || !self.calm {
+            return;
+        }
+        self.spare_pays = self.templates.iter().any(|revision| {
+            !self.instances.values().any(|held| held.revision == *revision && held.is_spare())
+        });
+        for revision in self.templates.clone() {
+            let own = || self.instances.values().filter(|held| held.revision == revision);
+            let there = own().any(|held| held.is_idle() || held.is_coming());
+            let current = !own().any(|held| held.stale);
+            if there || !current || !self.room() {
+                continue;
+            }
+            let instance = self.new_instance(&revision, Cause::Spare, now);
+            actions.push(Action::Want { instance, tier: Tier::Fork });
+        }
     }
 
     fn leaves(&self) -> Option<Duration> {
@@ -202,7 +230,8 @@ impl State {
         let window = self.retention.plan(self.policy.keep).instance;
         let Some(held) = self.instances.get_mut(&instance) else { return };
         held.phase = Phase::Retiring;
-        if matches!(reason, Reason::Idle | Reason::Pressure | Reason::Replaced) {
+        // A spare was nobody's: its end is not the beginning of a gap.
+        if matches!(reason, Reason::Idle | Reason::Pressure | Reason::Replaced) && !held.is_spare() {
             self.retention.gone(Absence {
                 revision: Revision::clone(&held.revision),
                 idle_since: held.idle_since,

@@ -123,16 +123,17 @@ impl Retention {
     /// What to keep from now on.
     pub fn plan(&mut self, keep: Keep) -> Plan {
         match keep {
-            Keep::Fixed(time) => fixed(time),
+            Keep::Fixed(time) => fixed(time, self.learned.keep_alive.plan(self.terms, &self.prior)),
             Keep::Learned => self.learned.keep_alive.plan(self.terms, &self.prior),
         }
     }
 
     /// [`Self::plan`], for those who only want to know.
     pub fn last_plan(&self, keep: Keep) -> Plan {
+        let learned = self.learned.keep_alive.clone().plan(self.terms, &self.prior);
         match keep {
-            Keep::Fixed(time) => fixed(time),
-            Keep::Learned => self.learned.keep_alive.clone().plan(self.terms, &self.prior),
+            Keep::Fixed(time) => fixed(time, learned),
+            Keep::Learned => learned,
         }
     }
 
@@ -187,15 +188,26 @@ impl Retention {
         Some(absence.idle_since.saturating_add(seconds(absence.window.from)))
     }
 
+    /// How often, per second, a new instance has to be needed for a fork in advance to be worth its memory; `None`:
+    /// there is nothing to fork.
+    pub fn spare_pays_at(&self) -> Option<f64> {
+        let fork = self.terms.fork?;
+        let held = self.terms.memory * (1.0 - fork.share).max(0.0) * self.terms.price.per_gib_second();
+        Some(held / fork.delay.max(1e-6))
+    }
+
     /// What an idle instance of this age is worth per GiB.
     pub fn density(&self, age: Duration) -> f64 {
         self.learned.keep_alive.density(age.as_secs_f64(), self.terms, &self.prior)
     }
 }
 
-fn fixed(time: Duration) -> Plan {
+/// A window that is set is the instances'; the template stays for what it is worth, but not for less.
+fn fixed(time: Duration, learned: Plan) -> Plan {
     let window = Window::keep(time.as_secs_f64());
-    Plan { instance: window, template: Some(window) }
+    let template =
+        learned.template.map(|template| Window { until: template.until.max(window.until), ..template });
+    Plan { instance: window, template }
 }
 
 /// How long an instance stays at first, by its window.

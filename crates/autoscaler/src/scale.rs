@@ -51,6 +51,12 @@ pub struct State {
     pub(crate) check: Duration,
     /// Whether an idle instance is only there for the load, which each request that ends may change.
     pub(crate) kept_for_load: bool,
+    /// Whether no request has just begun.
+    pub(crate) calm: bool,
+    /// Whether a spare is worth making as soon as no request is in its way.
+    pub(crate) spare_pays: bool,
+    /// Until when one is worth keeping.
+    pub(crate) spare_until: Option<Duration>,
     /// When revisions were replaced, for as long as stragglers may come.
     replaced: BTreeMap<Revision, Duration>,
     next_instance: u64,
@@ -70,8 +76,10 @@ pub struct Counts {
     pub queued: usize,
     /// Instances that wait for the node or start.
     pub starting: usize,
-    /// Instances that are ready and handle nothing.
+    /// Instances that are ready and handle nothing; spares are not among them.
     pub idle: usize,
+    /// Instances that were forked in advance and that no request has had.
+    pub spare: usize,
     /// Instances that handle something.
     pub busy: usize,
     /// Instances on their way out.
@@ -107,6 +115,8 @@ pub(crate) struct Held {
     pub cause: Cause,
     /// Whether it was made ahead of a request that has not come yet.
     pub expected: bool,
+    /// Whether no request has had it.
+    pub fresh: bool,
 }
 
 /// Where an instance is in its life.
@@ -145,6 +155,7 @@ pub(crate) enum Hope {
 /// `now` is the time since any fixed moment and never goes back.
 pub fn decide(state: &mut State, event: Event, now: Duration) -> Vec<Action> {
     let mut actions = Vec::new();
+    state.calm = !matches!(event, Event::Arrive { .. } | Event::Admitted { .. } | Event::Started { .. });
     let settled = state.apply(event, now, &mut actions);
     if !settled || state.check <= now {
         state.settle(now, &mut actions);
@@ -177,6 +188,9 @@ impl State {
             places: BTreeMap::new(),
             check: Duration::MAX,
             kept_for_load: false,
+            calm: false,
+            spare_pays: false,
+            spare_until: None,
             replaced: BTreeMap::new(),
             next_instance: 1,
         }
@@ -202,6 +216,7 @@ impl State {
         for held in self.instances.values() {
             match held.phase {
                 Phase::Wanted | Phase::Starting { .. } => counts.starting += 1,
+                Phase::Ready if held.is_spare() => counts.spare += 1,
                 Phase::Ready if held.leases == 0 => counts.idle += 1,
                 Phase::Ready => counts.busy += 1,
                 Phase::Retiring => counts.retiring += 1,
@@ -244,6 +259,12 @@ impl State {
         self.instances.values().filter(ready).map(|held| held.places).sum()
     }
 
+    /// Whether an instance was forked in advance and no request has had it.
+    #[must_use]
+    pub fn is_spare(&self, instance: Instance) -> bool {
+        self.instances.get(&instance).is_some_and(Held::is_spare)
+    }
+
     /// How long an idle instance stays as things are.
     #[must_use]
     pub fn idle_time(&self) -> Duration {
@@ -281,6 +302,7 @@ impl State {
             closing: false,
             cause,
             expected: false,
+            fresh: true,
         };
         self.instances.insert(instance, held);
         instance
@@ -299,8 +321,12 @@ impl State {
         if held.leases == 0 {
             self.retention.used(held.idle_since, held.quiet, now);
         }
+        if held.is_spare() {
+            self.demand.needed(now);
+        }
         held.leases += 1;
         held.expected = false;
+        held.fresh = false;
         if std::mem::take(&mut held.frozen) {
             actions.push(Action::Thaw { instance });
         }
@@ -385,7 +411,11 @@ impl State {
             held.phase = Phase::Starting { began: now };
             self.last_start = Some(now);
             self.history.started(instance, &held.cause, now);
-            actions.push(Action::Start { instance, revision: Revision::clone(&held.revision) });
+            let ahead = held.cause.is_ahead();
+            if !ahead {
+                self.demand.needed(now);
+            }
+            actions.push(Action::Start { instance, revision: Revision::clone(&held.revision), ahead });
         }
     }
 
@@ -400,7 +430,8 @@ impl State {
         held.phase = Phase::Ready;
         held.places = ready.places.max(1);
         held.tier = ready.tier;
-        held.freeze = ready.freeze;
+        // A spare has nothing to do until it is needed.
+        held.freeze = ready.freeze.map(|quiet| if held.is_spare() { Duration::ZERO } else { quiet });
         held.used = now;
         match held.cause {
             // Its window began when the instance that it stands for was last used.
@@ -471,7 +502,12 @@ impl State {
             self.becomes_idle(instance, now);
         }
         let within = self.instances.len() <= self.policy.max_instances as usize;
-        let settled = kept && within && self.queue.is_empty() && !self.draining && !self.kept_for_load;
+        let settled = kept
+            && within
+            && self.queue.is_empty()
+            && !self.draining
+            && !self.kept_for_load
+            && !self.spare_pays;
         if settled && idle {
             let due = self.instances.get(&instance).and_then(|held| self.held_deadline(held, now));
             let leave = self.retention.leave.filter(|_| !self.templates.is_empty()).map(|leave| leave.goes);
@@ -497,6 +533,8 @@ impl State {
         }
         self.backoffs.remove(&revision);
         self.places.remove(&revision);
+        // It goes too, and nothing is to be forked from it in advance.
+        self.templates.remove(&revision);
         self.retention.replaced(&revision);
         self.replaced.retain(|_, at| now.saturating_sub(*at) < STRAGGLERS);
         self.replaced.insert(revision, now);
@@ -507,6 +545,7 @@ impl State {
             self.retention.forks();
             self.retention.refresh(&self.demand);
             self.templates.insert(revision);
+            self.retention.leave = None;
             self.rests(now);
         } else {
             self.templates.remove(&revision);
@@ -541,6 +580,11 @@ impl Held {
         self.phase == Phase::Ready && self.leases == 0
     }
 
+    /// Whether it was forked in advance and no request has had it.
+    pub(crate) fn is_spare(&self) -> bool {
+        self.fresh && self.cause == Cause::Spare
+    }
+
     pub(crate) fn is_coming(&self) -> bool {
         matches!(self.phase, Phase::Wanted | Phase::Starting { .. })
     }
@@ -551,9 +595,9 @@ impl Held {
     }
 
     /// In what order instances are used, last first: the busy ones that have a place left, then the most
-    /// recently used.
-    pub(crate) fn order(&self, instance: Instance) -> (bool, Duration, Instance) {
-        (self.leases > 0, self.used, instance)
+    /// recently used, then spares.
+    pub(crate) fn order(&self, instance: Instance) -> (bool, bool, Duration, Instance) {
+        (self.leases > 0, !self.is_spare(), self.used, instance)
     }
 
     fn idles(&mut self, now: Duration, stays: Duration, quiet: bool) {

@@ -109,7 +109,7 @@ impl World {
                 let revision = self.arriving.clone().unwrap_or_else(|| revision(0));
                 assert!(self.instances.insert(instance, (revision, Life::Wanted)).is_none());
             }
-            Action::Start { instance, revision } => {
+            Action::Start { instance, revision, .. } => {
                 assert!(admitted.is_some());
                 assert_eq!(self.instances[&instance].1, Life::Wanted);
                 self.instances.insert(instance, (revision, Life::Starting));
@@ -195,9 +195,10 @@ impl World {
         if deadline > self.now {
             assert!(next.is_some_and(|next| next <= deadline));
         } else {
-            // Only for the load.
+            // Only for the load. Of those that are wanted it is not known here for whom.
             let others = self.instances.iter().filter(|(other, (revision, life))| {
-                **other != instance && *life != Life::Retiring && !self.replaced.contains(revision)
+                let stays = matches!(life, Life::Starting | Life::Ready { .. });
+                **other != instance && stays && !self.replaced.contains(revision)
             });
             let others = others.count() * self.policy.concurrency as usize;
             let places = self.state.explain(self.now).load.places;

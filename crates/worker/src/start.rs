@@ -41,15 +41,23 @@ struct Refill<'a> {
     version: &'a Version,
 }
 
-/// Starts an instance of `version` and waits until it is ready.
-pub(crate) async fn start(node: &Arc<Node>, version: &Arc<Version>) -> Result<Instance, StartError> {
+/// Starts an instance of `version` and waits until it is ready. `ahead`: nobody waits for it yet, so a fork is a
+/// spare, and does what its first request would have to.
+pub(crate) async fn start(
+    node: &Arc<Node>,
+    version: &Arc<Version>,
+    ahead: bool,
+) -> Result<Instance, StartError> {
     let mut clock = Clock::begin();
     let mut why = "its embers ended as soon as they were made".to_owned();
     for _ in 0..ATTEMPTS {
         match look(node, version, &mut clock).await? {
             Way::There(instance) => return Ok(instance),
-            Way::Fork { ember, tier, why: reason } => match ember.fork(node, version, &mut clock).await {
-                Ok(newborn) => return Ok(Instance::new(version, newborn, clock.start(tier, reason))),
+            Way::Fork { ember, tier, why: reason } => match ember.fork(node, version, ahead, &mut clock).await {
+                Ok(newborn) => {
+                    let tier = if ahead { Tier::Spare } else { tier };
+                    return Ok(Instance::new(version, newborn, clock.start(tier, reason)));
+                }
                 Err(error) => {
                     tracing::warn!(function = version.name, %error, "an ember could not be forked");
                     why = format!("its ember could not be forked: {error}");

@@ -37,6 +37,9 @@ pub struct Function {
     pub max_instances: u32,
     /// Instances that exist.
     pub instances: Vec<Instance>,
+    /// Instances that were forked in advance and that no request has had; not among `instances`.
+    #[serde(default)]
+    pub spares: usize,
     /// Versions whose init keeps failing.
     pub backing_off: Vec<BackingOff>,
     /// What its versions' instances are forked from, or why they are not.

@@ -1,5 +1,5 @@
 //! The one price of idle memory, and the slow controller that finds it: it rises while idle memory is above
-//! the node's budget and falls while it is below.
+//! the node's budget and falls while it is below, but not under the default.
 //!
 //! Proportional and integral, on the logarithm of the price, because sensible prices span orders of
 //! magnitude. Both parts are bounded, so the price is too, and a long time at a bound is soon forgotten.
@@ -14,9 +14,8 @@ pub const DEFAULT: f64 = 25.0;
 const PROPORTIONAL: f64 = 1.0;
 /// Seconds in which a full error moves the logarithm of the price by one.
 const INTEGRAL_SECONDS: f64 = 600.0;
-/// Bounds of the integral: the price is at least a third of the default, however much memory is free, and at most
-/// about 8,000 times the default. Memory is never for nothing: what stands idle is not there for the host's caches.
-const LEAST: f64 = 0.0;
+/// Bound of the integral: the price is at least the default, however much memory is free, and at most about 8,000
+/// times the default. Memory is never for nothing: what stands idle is not there for the host's caches.
 const MOST: f64 = 8.0;
 
 /// Milliseconds of delay per GiB-minute. Not negative.
@@ -55,12 +54,12 @@ impl Controller {
         let error = if budget > 0.0 { (idle - budget) / budget } else { 1.0 };
         self.error = if error.is_nan() { 0.0 } else { error.clamp(-1.0, 1.0) };
         let step = self.error * elapsed.max(0.0) / INTEGRAL_SECONDS;
-        self.integral = (self.integral + step).clamp(LEAST, MOST);
+        self.integral = (self.integral + step).clamp(0.0, MOST);
     }
 
     /// The price now.
     #[must_use]
     pub fn price(&self) -> Price {
-        Price(DEFAULT * (PROPORTIONAL * self.error + self.integral).exp())
+        Price(DEFAULT * (PROPORTIONAL * self.error.max(0.0) + self.integral).exp())
     }
 }

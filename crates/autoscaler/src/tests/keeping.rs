@@ -30,6 +30,13 @@ impl Desk {
         Self::new(Policy { keep: Keep::Learned, ..policy(50) })
     }
 
+    /// Memory is too dear for spares.
+    fn without_spares(mut self) -> Self {
+        let conditions = Conditions { price: Price(2_500.0), memory: Some(0.1), template_share: Some(0.1) };
+        self.send(Event::Conditions(conditions));
+        self
+    }
+
     fn send(&mut self, event: Event) -> Vec<Action> {
         let actions = decide(&mut self.state, event, self.now);
         self.did.extend(actions.clone());
@@ -84,7 +91,7 @@ impl Desk {
 
     fn instances(&self) -> usize {
         let counts = self.state.counts();
-        counts.idle + counts.busy + counts.starting
+        counts.idle + counts.spare + counts.busy + counts.starting
     }
 }
 
@@ -203,7 +210,7 @@ fn a_timer_is_let_go_and_back_in_time() {
 
 #[test]
 fn the_template_goes_after_the_instances_and_only_when_nothing_runs() {
-    let mut desk = Desk::learned();
+    let mut desk = Desk::learned().without_spares();
     desk.call(Tier::Fresh, SECOND);
     desk.send(Event::Template { revision: revision(0), there: true });
     desk.call(Tier::Fork, 5 * MILLISECOND);
@@ -277,6 +284,53 @@ fn an_init_that_fails_is_not_provisioned_in_a_loop() {
         }
     }
     assert!((5..30).contains(&attempts), "{attempts} attempts in two minutes");
+}
+
+#[test]
+fn a_spare_is_forked_where_new_instances_are_needed_often_and_goes_when_they_are_not() {
+    let mut desk = Desk::new(Policy { keep: Keep::Fixed(SECOND), ..policy(50) });
+    desk.send(Event::Conditions(Conditions {
+        price: Price(25.0),
+        memory: Some(0.03),
+        template_share: Some(0.5),
+    }));
+    desk.call(Tier::Fresh, SECOND);
+    desk.send(Event::Template { revision: revision(0), there: true });
+    desk.did.clear();
+    desk.pass(3 * SECOND);
+    let spare = wanted(&desk.did).expect("what was called is called again");
+    let ahead = desk.send(Event::Admitted { instance: spare });
+    assert!(matches!(ahead[..], [Action::Start { ahead: true, .. }]));
+    desk.now += 5 * MILLISECOND;
+    let ready = Ready { places: 1, freeze: Some(SECOND), tier: Tier::Fork, took: 5 * MILLISECOND };
+    let actions = desk.send(Event::Started { instance: spare, ready });
+    assert_eq!(actions, [Action::Freeze { instance: spare }], "nothing to do until it is needed");
+    assert!(desk.explain().summary.contains("kept as a spare"), "{:?}", desk.explain());
+    desk.pass(20 * SECOND);
+    assert_eq!(desk.instances(), 1, "the idle time is not a spare's");
+    let actions = desk.arrive();
+    assert_eq!(actions[0], Action::Thaw { instance: spare });
+    assert_eq!(assigned(&actions), Some(spare));
+    assert_eq!(wanted(&desk.release(spare, 50 * MILLISECOND)), None, "one that is idle is as good");
+    desk.send(Event::Replaced { revision: revision(0) });
+    desk.send(Event::Gone { instance: spare });
+    desk.did.clear();
+    desk.pass(5 * SECOND);
+    assert_eq!(wanted(&desk.did), None, "none for a version that was replaced");
+    desk.pass(20 * SECOND);
+    desk.call(Tier::Fresh, SECOND);
+    desk.send(Event::Template { revision: revision(0), there: true });
+    // It is not called any more: no spare is worth its memory for ever.
+    let mut spares = 0;
+    for _ in 0..1_000 {
+        desk.did.clear();
+        desk.pass(10 * SECOND);
+        if let Some(instance) = wanted(&desk.did) {
+            spares += 1;
+            desk.started(instance, Tier::Fork, 5 * MILLISECOND, 1);
+        }
+    }
+    assert_eq!((spares, desk.instances()), (1, 0), "{:?}", desk.explain());
 }
 
 #[test]

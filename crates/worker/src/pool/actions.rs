@@ -15,7 +15,7 @@ use types::invocation::Refusal;
 
 use super::function::{Function, Inner, Refused};
 use super::lease::Lease;
-use super::life;
+use super::life::{self, Order};
 use super::member::Member;
 use crate::template;
 
@@ -24,7 +24,7 @@ pub(super) enum Effect {
     Reply(oneshot::Sender<Result<Lease, Refused>>, Result<Lease, Refused>),
     Want(Key, Tier),
     Withdraw(Key),
-    Live(Key, Arc<Version>, Tier, CancellationToken),
+    Live(Key, Order, CancellationToken),
     RetireTemplate(Revision),
     MakeTemplate(Arc<Version>),
     Timer(Duration),
@@ -49,12 +49,16 @@ impl Function {
                 inner.members.insert(instance, Member::new(now, tier));
                 effects.push(Effect::Want(instance, tier));
             }
-            Action::Start { instance, revision } => {
+            Action::Start { instance, revision, ahead } => {
                 let version = inner.versions.get(&revision).cloned();
                 if let (Some(version), Some(member)) = (version, inner.members.get_mut(&instance)) {
                     member.version = Some(Arc::clone(&version));
                     member.began = now;
-                    effects.push(Effect::Live(instance, version, member.tier, member.retire.clone()));
+                    effects.push(Effect::Live(
+                        instance,
+                        Order { version, tier: member.tier, ahead },
+                        member.retire.clone(),
+                    ));
                 }
             }
             Action::Withdraw { instance } => {
@@ -140,8 +144,8 @@ impl Function {
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
             Effect::Want(instance, tier) => self.node.want(self, instance, tier),
             Effect::Withdraw(instance) => self.node.withdraw(self, instance),
-            Effect::Live(instance, version, tier, retire) => {
-                self.node.tracker.spawn(life::live(Arc::clone(self), instance, version, tier, retire));
+            Effect::Live(instance, order, retire) => {
+                self.node.tracker.spawn(life::live(Arc::clone(self), instance, order, retire));
             }
             Effect::RetireTemplate(revision) => {
                 let key = template::Key { function: self.name.clone(), revision };

@@ -23,6 +23,8 @@ const PERIOD: Duration = Duration::from_secs(30);
 /// Periods between two writes of what was learned.
 const SAVED_EVERY: u32 = 8;
 const GIB: f64 = (1_u64 << 30) as f64;
+/// Bytes that the kernel and the platform hold for an instance beside what its groups tell.
+const OVERHEAD: f64 = (4_u64 << 20) as f64;
 /// Below this part of the machine's memory something has to go; until this part is free.
 const SHORT: f64 = 0.05;
 const ENOUGH: f64 = 0.10;
@@ -53,11 +55,6 @@ pub(crate) struct Idle {
 // === impl Market ===
 
 impl Market {
-    /// The price now.
-    pub fn price(&self) -> Price {
-        self.inner.lock().controller.price()
-    }
-
     /// What survives a restart.
     pub fn controller(&self) -> Controller {
         self.inner.lock().controller.clone()
@@ -127,11 +124,13 @@ fn measure(node: &Arc<Node>, total: u64) {
     let budget = total as f64 / GIB * f64::from(node.limits.idle_percent) / 100.0;
     let price = node.market.measure(idle as f64 / GIB, budget);
     for (function, idle) in held {
-        let memory = (idle.instances > 0).then(|| idle.bytes as f64 / idle.instances as f64);
         let own = embers.iter().filter(|ember| ember.key.function == function.name());
-        let template = own.map(|ember| ember.memory_bytes).max().filter(|bytes| *bytes > 0);
-        let template_share = memory.zip(template).map(|(memory, template)| template as f64 / memory.max(1.0));
-        let memory = memory.map(|bytes| bytes / GIB);
+        let template = own.map(|ember| ember.memory_bytes).max().unwrap_or_default() as f64;
+        // A fork's groups tell only what it does not share: what it would be alone is its ember with it.
+        let alone =
+            (idle.instances > 0).then(|| idle.bytes as f64 / idle.instances as f64 + OVERHEAD + template);
+        let template_share = alone.filter(|_| template > 0.0).map(|alone| template / alone);
+        let memory = alone.map(|bytes| bytes / GIB);
         function.send(Event::Conditions(Conditions { price, memory, template_share }));
     }
 }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use autoscaler::explain::Change;
 use autoscaler::{
     Event, Instance as Key, Keep, Memory, Policy, Request, Revision, StartFault, State, Tier, decide,
 };
-use autoscaler::explain::Change;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use types::failure::Failure;
@@ -363,7 +363,12 @@ impl Function {
             queued: counts.queued,
             starting: counts.starting,
             max_instances: inner.scale.policy().max_instances,
-            instances: members.into_iter().filter_map(|(_, member)| member.status(now)).collect(),
+            instances: members
+                .into_iter()
+                .filter(|(key, _)| !inner.scale.is_spare(**key))
+                .filter_map(|(_, member)| member.status(now))
+                .collect(),
+            spares: counts.spare,
             backing_off: backing_off.collect(),
             templates,
             scaling: Some(inner.scale.explain(now)),

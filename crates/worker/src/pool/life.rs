@@ -36,6 +36,15 @@ struct Place {
     took: Option<Duration>,
 }
 
+/// What is to be started.
+pub(super) struct Order {
+    pub version: Arc<Version>,
+    /// From what, as the policy expects it.
+    pub tier: Tier,
+    /// Whether no request waits for it.
+    pub ahead: bool,
+}
+
 /// Reports an instance as gone if its task ends without having reported anything: no request may wait for a
 /// start that nobody makes any more.
 struct Unreported {
@@ -45,13 +54,8 @@ struct Unreported {
 }
 
 /// Runs one instance.
-pub(super) async fn live(
-    function: Arc<Function>,
-    key: Key,
-    version: Arc<Version>,
-    tier: Tier,
-    retire: CancellationToken,
-) {
+pub(super) async fn live(function: Arc<Function>, key: Key, order: Order, retire: CancellationToken) {
+    let Order { version, tier, ahead } = order;
     let mut unreported = Unreported { function: Arc::clone(&function), key, reported: false };
     let began = Instant::now();
     let (node, name) = (Arc::clone(function.node()), function.name().to_owned());
@@ -61,7 +65,7 @@ pub(super) async fn live(
         biased;
         () = retire.cancelled() => None,
         () = ending.cancelled() => None,
-        started = start_in_place(function.node(), &version, place) => Some(started),
+        started = start_in_place(function.node(), &version, ahead, place) => Some(started),
     };
     let metrics = function.metrics();
     match started {
@@ -111,9 +115,10 @@ pub(super) async fn prewarm(function: Arc<Function>, version: Arc<Version>) {
 async fn start_in_place(
     node: &Arc<Node>,
     version: &Arc<Version>,
+    ahead: bool,
     mut place: Place,
 ) -> Result<Instance, StartError> {
-    let start = start::start(node, version);
+    let start = start::start(node, version, ahead);
     tokio::pin!(start);
     tokio::select! {
         started = &mut start => {

@@ -23,6 +23,9 @@ use crate::phases::Clock;
 use crate::pool::Node;
 use crate::web::Server;
 
+/// What tells a newborn that nobody waits for it.
+const SPARE: &str = "LAMBENT_SPARE";
+
 /// One ember.
 pub(crate) struct Ember {
     /// Its process, its frames and what reads its output.
@@ -71,11 +74,13 @@ impl Ember {
         Self { candidate, clock, made: Instant::now(), account, forks, memory }
     }
 
-    /// Forks an instance of `version`, which is the ember's own but for its settings.
+    /// Forks an instance of `version`, which is the ember's own but for its settings. A `spare` does what its first
+    /// request would have to.
     pub async fn fork(
         &self,
         node: &Node,
         version: &Arc<Version>,
+        spare: bool,
         clock: &mut Clock,
     ) -> Result<Ready, ForkError> {
         let began = Instant::now();
@@ -84,7 +89,10 @@ impl Ember {
         let (Outlet { output, closing, .. }, writer) = Outlet::open(node, version, &identity)?;
         let (frames, theirs) = Connection::pair()?;
         let channels = Channels { output: writer, frames: Some(theirs) };
-        let environment = vec![("AWS_LAMBDA_LOG_STREAM_NAME".to_owned(), identity.stream)];
+        let mut environment = vec![("AWS_LAMBDA_LOG_STREAM_NAME".to_owned(), identity.stream)];
+        if spare {
+            environment.push((SPARE.to_owned(), "1".to_owned()));
+        }
         let limit = Duration::from_secs(node.limits.init_seconds.into());
         let fork = async {
             let tree = self.tree().fork(channels, environment).await?;

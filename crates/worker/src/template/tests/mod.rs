@@ -53,7 +53,7 @@ impl Scene {
     }
 
     async fn start(&self) -> Instance {
-        tokio::time::timeout(Duration::from_secs(10), start::start(&self.node, &self.version))
+        tokio::time::timeout(Duration::from_secs(10), start::start(&self.node, &self.version, false))
             .await
             .unwrap()
             .unwrap()
@@ -62,7 +62,7 @@ impl Scene {
     /// A start beside the test.
     fn starting(&self) -> Starting {
         let (node, version) = (Arc::clone(&self.node), Arc::clone(&self.version));
-        self.node.tracker.spawn(async move { start::start(&node, &version).await })
+        self.node.tracker.spawn(async move { start::start(&node, &version, false).await })
     }
 
     fn inits(&self) -> u32 {
