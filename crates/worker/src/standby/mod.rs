@@ -15,3 +15,6 @@ mod take;
 
 pub(crate) use pool::Standby;
 pub(crate) use take::take;
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,16 @@ pub(crate) struct Hand {
     pub init_failures: AtomicU32,
     /// Forks that are still to fail.
     pub fork_failures: AtomicU32,
+    /// Those that began to stand by.
+    pub standbys: AtomicU32,
+    /// Those that are still to end before they wait.
+    pub standby_failures: AtomicU32,
+    /// Assignments that are still to fail.
+    pub assign_failures: AtomicU32,
+    /// The spec of the last that stands by.
+    pub begun_with: Mutex<String>,
+    /// What the last one was told.
+    pub told: Mutex<String>,
     /// Everything that lives, in the order it was made.
     pub living: Mutex<Vec<Arc<Life>>>,
 }
@@ -84,6 +94,11 @@ impl Default for Hand {
             vetoes: Mutex::default(),
             init_failures: AtomicU32::new(0),
             fork_failures: AtomicU32::new(0),
+            standbys: AtomicU32::new(0),
+            standby_failures: AtomicU32::new(0),
+            assign_failures: AtomicU32::new(0),
+            begun_with: Mutex::default(),
+            told: Mutex::default(),
             living: Mutex::default(),
         }
     }
@@ -116,6 +131,9 @@ impl Launcher for Forks {
 
     fn start(&self, spec: Spec, channels: Channels) -> Boxed<Result<Arc<dyn Tree>, StartError>> {
         let hand = Arc::clone(&self.0);
+        if spec.standby {
+            return Box::pin(std::future::ready(Ok(stand_by(&hand, &spec, channels))));
+        }
         hand.inits.fetch_add(1, Ordering::Relaxed);
         hand.embers.fetch_add(spec.ember.into(), Ordering::Relaxed);
         let stream = spec.process.environment.iter().find(|(name, _)| name == "AWS_LAMBDA_LOG_STREAM_NAME");
@@ -140,6 +158,27 @@ impl Launcher for Forks {
         let tree: Arc<dyn Tree> = Arc::new(task);
         Box::pin(std::future::ready(Ok(tree)))
     }
+}
+
+/// One that waits to be told what it is for.
+fn stand_by(hand: &Arc<Hand>, spec: &Spec, channels: Channels) -> Arc<dyn Tree> {
+    hand.standbys.fetch_add(1, Ordering::Relaxed);
+    *hand.begun_with.lock() = serde_json::to_string(spec).unwrap();
+    let task = hand.born(false);
+    let (life, hand) = (Arc::clone(&task.life), Arc::clone(hand));
+    let mut frames = Connection::of(channels.frames.unwrap());
+    TaskTracker::new().spawn(async move {
+        if take(&hand.standby_failures) {
+            return life.end();
+        }
+        let _ = frames.send(Kind::Waiting, 0, &json!({}), b"").await;
+        let Ok(assignment) = frames.receive().await else { return life.end() };
+        assert_eq!(assignment.kind, Kind::Assign);
+        *hand.told.lock() = String::from_utf8(assignment.head.to_vec()).unwrap();
+        let _ = frames.send(Kind::Ready, 0, &json!({"serves": "handler"}), b"").await;
+        serve(frames, life, "standby", String::new()).await;
+    });
+    Arc::new(task)
 }
 
 /// Answers events until it has to end.
@@ -240,7 +279,10 @@ impl Tree for Task {
     }
 
     fn assign(self: Arc<Self>, _assignment: Assignment) -> Boxed<Result<(), StartError>> {
-        Box::pin(std::future::ready(Ok(())))
+        let failed = take(&self.hand.assign_failures) || self.life.exit.borrow().is_some();
+        let (step, reason) = ("assign".to_owned(), "made to fail".to_owned());
+        let done = if failed { Err(StartError::Step { step, reason }) } else { Ok(()) };
+        Box::pin(std::future::ready(done))
     }
 
     fn meter(&self) -> Meter {
