@@ -2,6 +2,7 @@
 Not a test itself. The newborns run where the ember does; roots and the sharing rule are the sandbox's."""
 
 import array
+import contextlib
 import json
 import os
 import select
@@ -65,7 +66,8 @@ class Ember(Shim):
         # Instances outlive their ember; those with a server of their own have no socket that ends them.
         if self.process.poll() is None:
             for child in self.children():
-                os.kill(child, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
         super()._end()
 
     def order(self, listener=None, **environment):
@@ -86,7 +88,10 @@ class Ember(Shim):
     def children(self):
         """Process ids of what it has forked and not yet reaped, the dead among them."""
         task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(child) for child in task.read_text().split()]
+        try:
+            return [int(child) for child in task.read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            return []  # It has just ended.
 
     def wait_until_childless(self):
         """Until every newborn is reaped: their ends are waited for, not slept for."""

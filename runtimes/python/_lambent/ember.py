@@ -122,6 +122,7 @@ class Ember:
     @staticmethod
     def restored():
         """The first thing in an instance. Raises the `Fault` of an after-restore hook."""
+        randomness.rest()
         snapshot.after()
 
     def _obey(self, listening):

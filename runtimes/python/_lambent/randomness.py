@@ -18,6 +18,7 @@ from . import imports
 _unseeded = None
 # Generators of numpy take no weak reference; they are few.
 _numpy_unseeded = []
+_notices = True
 _covers_ssl = False
 _TWISTER_WORDS = 624
 _TWISTER_BYTES = 4 * _TWISTER_WORDS
@@ -30,6 +31,12 @@ def prepare():
     """Notices generators that init makes without a seed. Called before the user's code runs."""
     imports.after("random", _notice_random)
     imports.after("numpy.random", _notice_numpy)
+
+
+def rest():
+    """In an instance: what is made from here on is its own."""
+    global _notices
+    _notices = False
 
 
 def renewals():
@@ -52,14 +59,14 @@ def _notice_random(module):
     original = module.Random.seed
 
     def seed(self, a=None, version=2):
-        if a is None:
-            _unseeded.add(self)
-        else:
-            _unseeded.discard(self)
+        if _notices:
+            try:
+                _unseeded.add(self) if a is None else _unseeded.discard(self)
+            except TypeError:
+                pass  # A class of the user's without a hash.
         original(self, a, version)
 
-    seed.__doc__, seed.__wrapped__ = original.__doc__, original
-    module.Random.seed = seed
+    module.Random.seed = _named_as(original, seed)
 
 
 def _notice_numpy(module):
@@ -69,12 +76,18 @@ def _notice_numpy(module):
 
     def default_rng(seed=None):
         generator = original(seed)
-        if seed is None:
+        if seed is None and _notices:
             _numpy_unseeded.append(generator)
         return generator
 
-    default_rng.__doc__, default_rng.__wrapped__ = original.__doc__, original
-    module.default_rng = default_rng
+    module.default_rng = _named_as(original, default_rng)
+
+
+def _named_as(original, cover):
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(cover, name, getattr(original, name, None))
+    cover.__wrapped__ = original
+    return cover
 
 
 def _renew_bits(generator):
