@@ -29,6 +29,8 @@ const LAST_ADDRESS: u32 = 0x7fff_fffe;
 pub(super) struct Ember {
     /// Our end of its control socket.
     pub(super) control: OwnedFd,
+    /// The same, watched for its end from the report of its start.
+    pub(super) orders: Option<Watched>,
     /// From the report of its start to that of its end.
     pub(super) process: Option<Process>,
     pub(super) verdict: Verdict,
@@ -101,6 +103,8 @@ pub(super) struct Newborn {
     pub(super) root: u32,
     /// Still in the ember's control groups.
     pub(super) unplaced: bool,
+    /// The mover has not reported yet.
+    pub(super) moving: bool,
     /// CPU time that it has used there.
     pub(super) carried_micros: u64,
 }
@@ -115,6 +119,7 @@ impl Ember {
         };
         Self {
             control,
+            orders: None,
             process: None,
             verdict,
             outline,
@@ -136,6 +141,11 @@ impl Ember {
             Verdict::Shared => Ok(()),
             Verdict::Refused(reason) => Err(reason.clone()),
         }
+    }
+
+    /// Whether it takes orders: then it is never frozen, as its init and newborns would be with it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.verdict == Verdict::Shared
     }
 
     /// The address of the next instance.

@@ -21,6 +21,9 @@ use crate::peer;
 use crate::process::{self, Rights};
 use crate::protocol::Number;
 
+/// Most instances that wait to be moved out of their ember's control groups: until then they share its memory limit.
+const MOST_MOVING: usize = 16;
+
 /// How long an ember may take from the order to the hello of its newborn.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -66,6 +69,11 @@ impl Broker {
         if ember.open.is_some() || ember.queue.is_empty() || ember.refusal().is_err() {
             return;
         }
+        // The mover reports each, and then it goes on.
+        if self.mover_works() && self.moving(number) >= MOST_MOVING {
+            return;
+        }
+        let Some(ember) = self.ember(number) else { return };
         let Some(root) = ember.roots.current.take() else { return self.prepare_roots(number) };
         // A stranger would get every later root with the ember.
         if !self.strangers(number).is_empty() {
@@ -142,6 +150,22 @@ impl Broker {
         let Some(pid) = process::number_of(&process) else { return };
         let Ok(rights) = Rights::of(pid) else { return };
         ember.process = Some(Process { pid, process, filters: rights.filters });
+        let control = ember.control.try_clone();
+        let watched = control.and_then(|control| self.watch.add_end(control, number, Kind::Orders)).ok();
+        if let Some(ember) = self.ember(number) {
+            ember.orders = watched;
+        }
+    }
+
+    /// The other end of its control socket is gone. One that is not forked may do without.
+    pub(super) fn closed(&mut self, number: Number) {
+        let Some(ember) = self.ember(number) else { return };
+        ember.orders = None;
+        if ember.is_shared() {
+            self.retire(number, "it has ended or closed its control socket");
+        } else if ember.verdict == Verdict::Open {
+            ember.verdict = Verdict::Refused("it has closed its control socket".to_owned());
+        }
     }
 
     /// Kills an ember and forks it no more. Its instances live on.
@@ -174,10 +198,10 @@ impl Broker {
     /// forked may be the newborn of the order that is under way.
     pub(super) fn kill_orphans(&self, number: Number) {
         let ember = self.instances.get(&number).and_then(|instance| instance.ember.as_ref());
-        let Some(process) = ember.and_then(|ember| ember.process.as_ref()) else { return };
+        let process = ember.and_then(|ember| ember.process.as_ref());
         let mut orphans = self.strangers(number);
         if !orphans.is_empty() {
-            without_descendants(&mut orphans, vec![process.pid]);
+            without_descendants(&mut orphans, process.map(|process| process.pid).into_iter().collect());
         }
         for pid in orphans {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
@@ -198,6 +222,11 @@ impl Broker {
             strangers.retain(|&pid| !process::is_doomed(pid));
         }
         strangers
+    }
+
+    fn moving(&self, number: Number) -> usize {
+        let newborns = self.instances.values().filter_map(|instance| instance.newborn.as_ref());
+        newborns.filter(|born| born.ember == number && born.moving).count()
     }
 
     /// Instances of an ember that are still in its control groups.

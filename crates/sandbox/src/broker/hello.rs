@@ -23,6 +23,14 @@ use crate::peer::{self, Hello};
 use crate::process::{self, Place, Rights, Stat};
 use crate::protocol::{Event, Family, Number};
 
+/// Why a newborn is none.
+enum Wrong {
+    /// It is not there any more.
+    Gone,
+    /// It is not what it should be.
+    Breach(String),
+}
+
 // === impl Broker ===
 
 impl Broker {
@@ -35,11 +43,16 @@ impl Broker {
             Ok(Some(Hello::From(newborn))) => {
                 let checked = match &ember.process {
                     Some(ember) => check(ember, &birth, &newborn),
-                    None => Err("the ember has ended".to_owned()),
+                    None => Err(Wrong::Gone),
                 };
                 match checked {
                     Ok(pid) => self.born(number, &birth, pid, newborn),
-                    Err(reason) => {
+                    // Whoever ordered it has gone, and it has heard of that: nobody's fault.
+                    Err(Wrong::Gone) => {
+                        self.unborn(number, &birth, "the newborn ended as it said hello: see its output");
+                        self.prepare_roots(number);
+                    }
+                    Err(Wrong::Breach(reason)) => {
                         let _ = rustix::process::pidfd_send_signal(&newborn, Signal::KILL);
                         self.unborn(number, &birth, &reason);
                         self.retire(number, &reason);
@@ -126,7 +139,13 @@ impl Broker {
             limits: None,
             parts: 1,
             stands_by: None,
-            newborn: Some(Newborn { ember: ember_number, root, unplaced: true, carried_micros: 0 }),
+            newborn: Some(Newborn {
+                ember: ember_number,
+                root,
+                unplaced: true,
+                moving: true,
+                carried_micros: 0,
+            }),
         };
         ember.instances.insert(number);
         self.instances.insert(number, instance);
@@ -148,12 +167,22 @@ impl Broker {
 }
 
 /// The process id of a newborn that is what it should be, or what is wrong with it.
-fn check(ember: &Process, birth: &Birth, newborn: &OwnedFd) -> Result<Pid, String> {
-    let gone = || "the newborn ended as it said hello".to_owned();
-    let pid = process::number_of(newborn).ok_or_else(gone)?;
-    let stat = Stat::of(pid).map_err(|_| gone())?;
-    let rights = Rights::of(pid).map_err(|_| gone())?;
-    let root = Place::root_of(pid).map_err(|_| gone())?;
+fn check(ember: &Process, birth: &Birth, newborn: &OwnedFd) -> Result<Pid, Wrong> {
+    let pid = process::number_of(newborn).ok_or(Wrong::Gone)?;
+    let found = compare(ember, birth, pid);
+    // All of that was read by number.
+    if process::number_of(newborn) != Some(pid) {
+        return Err(Wrong::Gone);
+    }
+    // Of one that ends less and less is to be read.
+    found.map_err(|reason| if process::is_doomed(pid) { Wrong::Gone } else { Wrong::Breach(reason) })
+}
+
+fn compare(ember: &Process, birth: &Birth, pid: Pid) -> Result<Pid, String> {
+    let unread = |error: std::io::Error| format!("its newborn cannot be looked at: {error}");
+    let stat = Stat::of(pid).map_err(unread)?;
+    let rights = Rights::of(pid).map_err(unread)?;
+    let root = Place::root_of(pid).map_err(unread)?;
     let wrong = [
         (
             stat.parent != ember.pid.as_raw_nonzero().get(),
@@ -169,12 +198,8 @@ fn check(ember: &Process, birth: &Birth, newborn: &OwnedFd) -> Result<Pid, Strin
         return Err((*reason).to_owned());
     }
     match process::share_anything(ember.pid, pid) {
-        Ok(false) => {}
-        Ok(true) => {
-            return Err("its newborn shared memory, descriptors or working directory with it".to_owned());
-        }
-        Err(error) => return Err(format!("its newborn cannot be compared with it: {error}")),
+        Ok(false) => Ok(pid),
+        Ok(true) => Err("its newborn shared memory, descriptors or working directory with it".to_owned()),
+        Err(error) => Err(unread(error)),
     }
-    // All of that was read by number.
-    if process::number_of(newborn) == Some(pid) { Ok(pid) } else { Err(gone()) }
 }

@@ -165,7 +165,7 @@ impl Instance {
 
     /// Stops everything inside, or lets it run. A newborn without a group is stopped when it has one.
     pub(super) fn freeze(&mut self, frozen: bool) {
-        if self.frozen == frozen {
+        if self.frozen == frozen || self.ember.as_ref().is_some_and(|ember| ember.is_shared()) {
             return;
         }
         if let Some(group) = &self.group {

@@ -88,7 +88,7 @@ impl Mover {
 impl Broker {
     /// Asks the mover, which is started if there is none.
     pub(super) fn send_move(&mut self, order: &Move, number: Number) {
-        if self.mover.is_none() && self.mover_failures < MOST_FAILURES {
+        if self.mover.is_none() && self.mover_works() {
             match self.start_mover() {
                 Ok(mover) => self.mover = Some(mover),
                 Err(_) => self.mover_failures += 1,
@@ -126,6 +126,11 @@ impl Broker {
         for number in waiting {
             self.place(number);
         }
+    }
+
+    /// Whether newborns are moved at all.
+    pub(super) fn mover_works(&self) -> bool {
+        self.tree.is_ok() && self.mover_failures < MOST_FAILURES
     }
 
     fn start_mover(&self) -> Result<Mover, Failure> {

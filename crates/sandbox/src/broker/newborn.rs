@@ -46,13 +46,15 @@ impl Broker {
             return self.dying.push(group);
         };
         let Some(born) = &mut instance.newborn else { return };
+        let ember = born.ember;
+        born.moving = false;
         if moved.failure.is_some() {
             // It ends now, or stays where it is.
-            return self.dying.push(group);
+            self.dying.push(group);
+            return self.advance(ember);
         }
         born.unplaced = false;
         born.carried_micros = moved.cpu_micros;
-        let ember = born.ember;
         if instance.frozen {
             group.freeze(true);
         }
@@ -73,6 +75,7 @@ impl Broker {
                 self.tell(&Event::Meter { sandbox: ember, meter }, files);
             }
         }
+        self.advance(ember);
     }
 
     /// A forked instance has ended.
@@ -105,14 +108,18 @@ impl Broker {
             return parent.kill();
         }
         self.prepare_roots(ember_number);
+        self.advance(ember_number);
     }
 
     /// The init says that the ember has ended. With instances left the namespaces stay, and only the ember is gone.
     pub(super) fn ember_ended(&mut self, number: Number) {
         self.refuse_forks(number, "the ember has ended");
-        let Some(instance) = self.instances.get_mut(&number) else { return };
-        let Some(ember) = &mut instance.ember else { return };
+        let Some(ember) = self.ember(number) else { return };
         ember.process = None;
+        // Whatever it has forked and nobody has greeted.
+        self.kill_orphans(number);
+        let Some(instance) = self.instances.get_mut(&number) else { return };
+        let Some(ember) = &instance.ember else { return };
         if ember.instances.is_empty() {
             return instance.kill();
         }

@@ -106,6 +106,7 @@ impl Broker {
                 Kind::Process => self.ended(number),
                 Kind::Listens => self.listens(number, readable),
                 Kind::Pressure => self.pressed(),
+                Kind::Orders => self.closed(number),
                 Kind::Hello => self.greeted(number),
                 Kind::Roots => self.roots_reported(number),
                 Kind::Mover => self.hear_mover(),

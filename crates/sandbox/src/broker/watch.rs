@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Listens,
     /// Want of memory.
     Pressure,
+    /// The control socket of an ember.
+    Orders,
     /// The hello of a newborn.
     Hello,
     /// The child that makes roots.
@@ -70,6 +72,12 @@ impl Watch {
     /// For a file whose events are urgent and that is always readable.
     pub(super) fn add_urgent(&self, descriptor: OwnedFd, number: Number, kind: Kind) -> io::Result<Watched> {
         epoll::add(&*self.0, &descriptor, token(number, kind), epoll::EventFlags::PRI)?;
+        Ok(Watched { set: self.clone(), descriptor })
+    }
+
+    /// For a socket of which nothing matters but that its other end is gone.
+    pub(super) fn add_end(&self, descriptor: OwnedFd, number: Number, kind: Kind) -> io::Result<Watched> {
+        epoll::add(&*self.0, &descriptor, token(number, kind), epoll::EventFlags::empty())?;
         Ok(Watched { set: self.clone(), descriptor })
     }
 
@@ -134,6 +142,7 @@ fn token(number: Number, kind: Kind) -> epoll::EventData {
         Kind::Hello => 6,
         Kind::Roots => 7,
         Kind::Mover => 8,
+        Kind::Orders => 10,
         Kind::Errand => 9,
     };
     epoll::EventData::new_u64(u64::from(number) << 8 | kind)
@@ -150,6 +159,7 @@ fn of_token(token: u64) -> Option<(Number, Kind)> {
         6 => Kind::Hello,
         7 => Kind::Roots,
         8 => Kind::Mover,
+        10 => Kind::Orders,
         9 => Kind::Errand,
         _ => return None,
     };

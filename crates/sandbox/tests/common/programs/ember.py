@@ -85,6 +85,7 @@ frames = socket.socket(fileno=3)
 signal.signal(signal.SIGCHLD, reap)
 frames.sendall(b"ready\n")
 if hostile == "closes":
+    time.sleep(0.3)
     control.close()
     time.sleep(60)
 while True:
