@@ -89,9 +89,9 @@ pub struct Costs {
     pub requests: Cost,
     /// Until instances were ready, a shared init and its template included.
     pub init: Cost,
-    /// While no request ran.
+    /// While no request ran, until an instance was gone.
     pub idle: Cost,
-    /// Seen only after an instance's end.
+    /// Seen only after the end of an instance whose requests had not ended.
     pub unattributed: Cost,
 }
 

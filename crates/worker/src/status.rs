@@ -134,3 +134,23 @@ pub struct BackingOff {
     /// Milliseconds until the next attempt.
     pub retry_after_ms: u64,
 }
+
+// === impl Template ===
+
+impl Template {
+    /// That of a version that does without one.
+    #[must_use]
+    pub fn refused(version: String, why: String) -> Self {
+        Self {
+            version,
+            state: TemplateState::Refused,
+            since_ms: 0,
+            reasons: vec![why],
+            sandbox: String::new(),
+            instances: 0,
+            forks: 0,
+            memory_bytes: 0,
+            idle_ms: None,
+        }
+    }
+}

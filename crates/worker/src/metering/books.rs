@@ -252,7 +252,7 @@ mod tests {
         let buckets = books.close(250_600);
         assert_eq!(
             [buckets.init.cpu, buckets.requests.cpu, buckets.idle.cpu, buckets.unattributed.cpu],
-            [50_000_000, 200_000_000, 500_000, 100_000]
+            [50_000_000, 200_000_000, 600_000, 0]
         );
         assert_eq!(books.buckets(), None);
     }

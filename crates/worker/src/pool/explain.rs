@@ -2,7 +2,7 @@
 
 use super::function::Function;
 use crate::explain::{Explanation, Instances};
-use crate::status::{self, State};
+use crate::status::{self, State, Template};
 
 // === impl Function ===
 
@@ -22,12 +22,25 @@ impl Function {
             instances: count(&status),
             why,
             scaling: status.scaling,
-            templates: status.templates,
+            templates: self.templates(status.templates),
             history,
             costs: costs.into(),
             backing_off: status.backing_off,
             last_failure: status.last_failure,
         }
+    }
+
+    /// Those there are, and why there is none of the other versions that have been called.
+    fn templates(&self, mut known: Vec<Template>) -> Vec<Template> {
+        for version in self.versions() {
+            if known.iter().any(|template| template.version == version.version) {
+                continue;
+            }
+            if let Err(why) = self.node.composer.embers(&version) {
+                known.push(Template::refused(version.version.clone(), why));
+            }
+        }
+        known
     }
 }
 

@@ -320,6 +320,11 @@ impl Function {
         self.inner.lock().versions.keys().cloned().collect()
     }
 
+    /// Versions that have been called.
+    pub(super) fn versions(&self) -> Vec<Arc<Version>> {
+        self.inner.lock().versions.values().cloned().collect()
+    }
+
     /// A revision is not the current one of any name any more.
     pub fn replaced(self: &Arc<Self>, old: Revision) {
         self.step(|inner, _| {

@@ -246,7 +246,7 @@ fn ended(ember: &Ember, exit: Exit) -> State {
     State::Gone(format!("the last one {how}"))
 }
 
-async fn moment(deadline: Option<tokio::time::Instant>) {
+async fn moment(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,

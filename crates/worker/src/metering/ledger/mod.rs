@@ -27,7 +27,7 @@ pub(crate) struct Buckets {
     pub requests: Amount,
     /// While none did.
     pub idle: Amount,
-    /// Seen only after its end.
+    /// Seen only after its end, while requests had not ended: whose it was cannot be said.
     pub unattributed: Amount,
 }
 
@@ -129,10 +129,12 @@ impl Ledger {
         }
     }
 
-    /// Ends it with what the kernel says in the end: whatever has not been seen is nobody's.
+    /// Ends it with what the kernel says in the end. What has not been seen was used while nothing ran, its
+    /// stopping included, or else it is nobody's.
     pub fn close(&mut self, cpu: Option<u64>) {
         let cpu = cpu.unwrap_or(self.cpu).max(self.cpu);
-        self.buckets.unattributed.cpu += cpu - self.cpu;
+        let bucket = if self.active == 0 { &mut self.buckets.idle } else { &mut self.buckets.unattributed };
+        bucket.cpu += cpu - self.cpu;
         self.cpu = cpu;
     }
 

@@ -74,7 +74,11 @@ proptest! {
         let buckets = ledger.buckets();
         prop_assert_eq!(buckets.requests, given);
         prop_assert_eq!(buckets.total().cpu, cpu + 77);
-        prop_assert!(buckets.unattributed.cpu >= 77);
+        prop_assert_eq!(buckets.unattributed.cpu, 0);
+        let _cut_off = ledger.begin(at, look(cpu + 77, 7));
+        ledger.close(Some(cpu + 99));
+        prop_assert_eq!(ledger.buckets().unattributed.cpu, 22);
+        prop_assert_eq!(ledger.buckets().total().cpu, cpu + 99);
     }
 
     #[test]
@@ -105,8 +109,8 @@ fn a_lone_request_gets_exactly_what_was_used_meanwhile() {
     let buckets = ledger.buckets();
     assert_eq!(buckets.init.cpu, 3_000_000);
     assert_eq!(buckets.requests.cpu, 7_000_000);
-    assert_eq!(buckets.idle.cpu, 200_000);
-    assert_eq!(buckets.unattributed.cpu, 300_000);
+    assert_eq!(buckets.idle.cpu, 500_000, "its stopping included");
+    assert_eq!(buckets.unattributed.cpu, 0);
 }
 
 #[test]
