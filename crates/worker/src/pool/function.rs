@@ -34,6 +34,9 @@ use crate::metrics::Handles;
 use crate::status;
 use crate::template;
 
+/// How long an ember stays without instances if the policy does not let it go before.
+const LONGEST_KEEP: Duration = Duration::from_secs(2 * 86_400);
+
 /// One function.
 pub(crate) struct Function {
     pub(super) name: String,
@@ -251,6 +254,8 @@ impl Function {
             (if changed { event } else { Event::Tick }, changed)
         });
         if changed && there {
+            // From here on the policy says when it goes.
+            self.node.templates.keep(&template::Key::of(version), LONGEST_KEEP);
             self.node.starts_are(&self.name, Tier::Fork);
         }
     }
