@@ -12,6 +12,7 @@ from . import faults, text
 EVENT = 1
 REQUEST = 2
 CANCEL = 3
+ASSIGN = 4
 READY = 16
 INIT_FAILED = 17
 RESULT = 18
@@ -20,6 +21,7 @@ HEAD = 20
 CHUNK = 21
 END = 22
 LISTENING = 23
+WAITING = 24
 
 # A longer frame ends the connection.
 LONGEST_FRAME = 64 * 1024 * 1024

@@ -12,9 +12,10 @@ import sys
 from . import applications, context, faults, frames, imports, loading, logs, takeover
 
 
-def main():
-    """Runs the shim in this process."""
-    connection = frames.Connection(int(os.environ.pop("LAMBENT_FRAMES_FD", "3")))
+def main(connection=None):
+    """Runs the shim in this process; over the given connection, where it has waited for its function."""
+    if connection is None:
+        connection = frames.Connection(int(os.environ.pop("LAMBENT_FRAMES_FD", "3")))
     logs.unbuffer()
     logs.prepare()
     takeover.prepare()
