@@ -153,7 +153,9 @@ impl Worker {
         for (name, function) in &snapshot.functions {
             let Some(version) = function.versions.get(LATEST) else { continue };
             if !previous.contains(&(name.clone(), crate::pool::revision(version))) {
-                self.node.standby.fill(&self.node, version);
+                if self.node.composer.embers(version).is_err() {
+                    self.node.standby.fill(&self.node, version);
+                }
                 self.node.launcher.expect_scratch(u64::from(version.tmp_mib) * MIB);
             }
         }

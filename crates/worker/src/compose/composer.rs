@@ -111,6 +111,11 @@ impl Composer {
         self.forks.clone()
     }
 
+    /// Whether a version is served by our shim, by frames.
+    pub fn shims(&self, version: &Version) -> bool {
+        program::is_shimmed(version)
+    }
+
     /// Everything the broker needs for one process of `version`.
     ///
     /// # Errors

@@ -195,6 +195,11 @@ fn is_own(version: &Version) -> bool {
     version.settings.server == Some(Server::Own) || is_file()
 }
 
+/// Whether our shim serves it.
+pub(super) fn is_shimmed(version: &Version) -> bool {
+    version.runtime != Runtime::Provided && !is_own(version)
+}
+
 fn named(version: &Version) -> Result<Named, Error> {
     let handler = version.handler.as_str();
     if is_executable(&version.code, handler) {

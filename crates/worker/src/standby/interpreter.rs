@@ -1,4 +1,4 @@
-//! One interpreter that waits, and whom it could serve. Node.js only: Python is forked from embers.
+//! One interpreter that waits, and whom it could serve.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ const MEMORY_MIB: u32 = 512;
 /// Where code is mounted later.
 const CODE: [&str; 2] = ["/var/task", "/opt"];
 
-/// What Node.js, V8, the C library and OpenSSL read when a process begins, and never again.
+/// What interpreters, the C library and OpenSSL read when a process begins, and never again.
 const READ_AT_START: [&str; 9] = [
     "LANG",
     "LANGUAGE",
@@ -39,7 +39,8 @@ const READ_AT_START: [&str; 9] = [
 ];
 
 /// The same, by how their names begin.
-const READ_AT_START_PREFIXES: [&str; 8] = ["NODE_", "LD_", "UV_", "LC_", "MALLOC_", "GLIBC_", "ICU_", "V8_"];
+const READ_AT_START_PREFIXES: [&str; 9] =
+    ["NODE_", "PYTHON", "LD_", "UV_", "LC_", "MALLOC_", "GLIBC_", "ICU_", "V8_"];
 
 /// One that waits. Dropping it ends it.
 pub(crate) struct Interpreter {
@@ -51,26 +52,38 @@ pub(crate) struct Interpreter {
     pub mounts: Vec<Mount>,
 }
 
+/// Which interpreter one is: its language and version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Node(u8),
+    Python(u8),
+}
+
 /// Which interpreter a version needs.
 ///
 /// # Errors
 /// Why it can use none that waits, as a sentence for people.
-pub(crate) fn suits(node: &Node, version: &Version) -> Result<u8, String> {
+pub(crate) fn suits(node: &Node, version: &Version) -> Result<Kind, String> {
     if node.composer.isolation == Isolation::Process {
         return Err("without namespaces no interpreter waits".to_owned());
     }
-    let Runtime::Node { .. } = version.runtime else {
-        return Err("only Node.js waits for functions".to_owned());
-    };
+    if !node.composer.shims(version) {
+        return Err("no interpreter waits for what the shim does not serve".to_owned());
+    }
     let choice = node.composer.runtimes.choose(version.runtime);
-    let major = choice.ok_or_else(|| format!("{} is not on this machine", version.runtime))?.version;
+    let found = choice.ok_or_else(|| format!("{} is not on this machine", version.runtime))?.version;
+    let kind = match version.runtime {
+        Runtime::Node { .. } => Kind::Node(found),
+        Runtime::Python { .. } => Kind::Python(found),
+        Runtime::Provided => return Err("no interpreter is wanted".to_owned()),
+    };
     let early = |name: &&String| {
         READ_AT_START.contains(&name.as_str())
             || READ_AT_START_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };
     match version.environment.keys().find(early) {
-        Some(name) => Err(format!("its variable {name} is read when Node.js starts")),
-        None => Ok(major),
+        Some(name) => Err(format!("its variable {name} is read when the interpreter starts")),
+        None => Ok(kind),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Interpreters that wait before it is known which function they are for: for what cannot be forked.
+//! Interpreters that wait before it is known which function they are for: for what cannot be forked (Node.js), or must
+//! not share its init (Python).
 //!
 //! The life of one: *making* (a sandbox without any code, the interpreter with our shim, which loads and calls handlers
 //! of its own) → *waiting* → *taken* (its function's code is mounted, it gets environment and handler in its first

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use types::function::Version;
 
-use super::interpreter::{self, Interpreter};
+use super::interpreter::{self, Interpreter, Kind};
 use crate::pool::Node;
 
 /// How many of one version of an interpreter wait.
@@ -24,7 +24,7 @@ const MOST_FAILURES: u32 = 3;
 /// All of them.
 #[derive(Default)]
 pub(crate) struct Standby {
-    shelves: Mutex<HashMap<u8, Shelf>>,
+    shelves: Mutex<HashMap<Kind, Shelf>>,
 }
 
 /// Those of one version.
@@ -49,9 +49,9 @@ impl Standby {
     ///
     /// # Errors
     /// Why there is none, as a sentence for people.
-    pub fn take(&self, major: u8) -> Result<Interpreter, String> {
+    pub fn take(&self, kind: Kind) -> Result<Interpreter, String> {
         let mut shelves = self.shelves.lock();
-        let shelf = shelves.entry(major).or_default();
+        let shelf = shelves.entry(kind).or_default();
         shelf.used = Some(Instant::now());
         match shelf.waiting.pop() {
             Some(Place { interpreter, left }) => {
@@ -64,25 +64,25 @@ impl Standby {
     }
 
     /// One could not be made, or could not be used.
-    pub fn failed(&self, major: u8, reason: &str) {
-        tracing::warn!(major, "an interpreter that was to wait is of no use: {reason}");
-        self.shelves.lock().entry(major).or_default().failures += 1;
+    pub fn failed(&self, kind: Kind, reason: &str) {
+        tracing::warn!(?kind, "an interpreter that was to wait is of no use: {reason}");
+        self.shelves.lock().entry(kind).or_default().failures += 1;
     }
 
     /// Has as many made as are to wait for functions like this one.
     pub fn fill(&self, node: &Arc<Node>, version: &Version) {
-        let Ok(major) = interpreter::suits(node, version) else { return };
+        let Ok(kind) = interpreter::suits(node, version) else { return };
         if node.draining.is_cancelled() {
             return;
         }
         let mut shelves = self.shelves.lock();
-        let shelf = shelves.entry(major).or_default();
+        let shelf = shelves.entry(kind).or_default();
         shelf.used = Some(Instant::now());
         if shelf.waiting.len() + shelf.making >= WAITING || shelf.failures >= MOST_FAILURES {
             return;
         }
         shelf.making += 1;
-        node.tracker.spawn(live(Arc::clone(node), major, version.clone()));
+        node.tracker.spawn(live(Arc::clone(node), kind, version.clone()));
     }
 
     /// How many wait.
@@ -106,11 +106,11 @@ impl Standby {
         }
     }
 
-    fn place(&self, major: u8, made: Result<Interpreter, String>, left: &Arc<Notify>) -> bool {
+    fn place(&self, kind: Kind, made: Result<Interpreter, String>, left: &Arc<Notify>) -> bool {
         let failure = match made {
             Ok(interpreter) => {
                 let mut shelves = self.shelves.lock();
-                let shelf = shelves.entry(major).or_default();
+                let shelf = shelves.entry(kind).or_default();
                 shelf.making -= 1;
                 shelf.failures = 0;
                 shelf.waiting.push(Place { interpreter, left: Arc::clone(left) });
@@ -118,26 +118,26 @@ impl Standby {
             }
             Err(failure) => failure,
         };
-        self.shelves.lock().entry(major).or_default().making -= 1;
-        self.failed(major, &failure);
+        self.shelves.lock().entry(kind).or_default().making -= 1;
+        self.failed(kind, &failure);
         false
     }
 
     /// Takes one out that nobody wants any more.
-    fn remove(&self, major: u8, left: &Arc<Notify>) {
-        if let Some(shelf) = self.shelves.lock().get_mut(&major) {
+    fn remove(&self, kind: Kind, left: &Arc<Notify>) {
+        if let Some(shelf) = self.shelves.lock().get_mut(&kind) {
             shelf.waiting.retain(|place| !Arc::ptr_eq(&place.left, left));
         }
     }
 
     /// When those of this version have waited long enough.
-    fn deadline(&self, major: u8) -> Option<Instant> {
-        self.shelves.lock().get(&major)?.used?.checked_add(KEEP)
+    fn deadline(&self, kind: Kind) -> Option<Instant> {
+        self.shelves.lock().get(&kind)?.used?.checked_add(KEEP)
     }
 }
 
 /// The task of one, until it is taken or ended.
-async fn live(node: Arc<Node>, major: u8, version: Version) {
+async fn live(node: Arc<Node>, kind: Kind, version: Version) {
     let pool = &node.standby;
     let left = Arc::new(Notify::new());
     let made = tokio::select! {
@@ -146,7 +146,7 @@ async fn live(node: Arc<Node>, major: u8, version: Version) {
         made = Interpreter::make(&node, &version) => made,
     };
     let tree = made.as_ref().ok().map(|interpreter| Arc::downgrade(&interpreter.tree));
-    if !pool.place(major, made, &left) {
+    if !pool.place(kind, made, &left) {
         return;
     }
     let ended = async {
@@ -155,17 +155,17 @@ async fn live(node: Arc<Node>, major: u8, version: Version) {
         }
     };
     tokio::pin!(ended);
-    while let Some(deadline) = pool.deadline(major) {
+    while let Some(deadline) = pool.deadline(kind) {
         tokio::select! {
             () = left.notified() => return,
             () = node.draining.cancelled() => break,
             () = &mut ended => break,
             () = tokio::time::sleep_until(deadline) => {
-                if pool.deadline(major).is_none_or(|deadline| deadline <= Instant::now()) {
+                if pool.deadline(kind).is_none_or(|deadline| deadline <= Instant::now()) {
                     break;
                 }
             }
         }
     }
-    pool.remove(major, &left);
+    pool.remove(kind, &left);
 }

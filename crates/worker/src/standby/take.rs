@@ -13,6 +13,9 @@ use crate::output::Output;
 use crate::phases::Clock;
 use crate::pool::Node;
 
+/// Names the descriptor of the frames to a shim that has just been started.
+const FRAMES_DESCRIPTOR: &str = "LAMBENT_FRAMES_FD";
+
 /// Starts an instance of `version` in an interpreter that waits. `Ok(Err)`: there is none to be had, and why; the start
 /// goes on without.
 ///
@@ -23,11 +26,11 @@ pub(crate) async fn take(
     version: &Arc<Version>,
     clock: &mut Clock,
 ) -> Result<Result<Ready, String>, StartError> {
-    let major = match interpreter::suits(node, version) {
-        Ok(major) => major,
+    let kind = match interpreter::suits(node, version) {
+        Ok(kind) => kind,
         Err(why) => return Ok(Err(why)),
     };
-    let interpreter = match node.standby.take(major) {
+    let interpreter = match node.standby.take(kind) {
         Ok(interpreter) => interpreter,
         Err(why) => return Ok(Err(why)),
     };
@@ -37,7 +40,7 @@ pub(crate) async fn take(
             init::settle(node, version, parts, clock).await.map(Ok)
         }
         Err(why) => {
-            node.standby.failed(major, &why);
+            node.standby.failed(kind, &why);
             clock.mark("failed assign");
             Ok(Err(why))
         }
@@ -62,7 +65,10 @@ async fn assign(node: &Arc<Node>, version: &Arc<Version>, taken: Interpreter) ->
     let output = Output::of(output, Arc::clone(&node.logs), &version.name, &identity.stream)
         .map_err(|error| error.to_string())?;
     let Outlet { output, closed, closing, .. } = Outlet::over(node, output);
-    let sent = shim::assign(&mut connection, &spec.process.environment, &spec.process.directory).await;
+    // The descriptor it has already.
+    let environment = spec.process.environment.iter().filter(|(name, _)| name != FRAMES_DESCRIPTOR);
+    let environment: Vec<_> = environment.cloned().collect();
+    let sent = shim::assign(&mut connection, &environment, &spec.process.directory).await;
     sent.map_err(|error| format!("its shim could not be told: {error}"))?;
     if let Some(note) = &composition.note {
         output.note(note.clone());

@@ -8,6 +8,7 @@ use std::time::Duration;
 use types::function::{Runtime, Version};
 use types::limits::Limits;
 use types::metering::Tier;
+use types::settings::{Init, Server};
 
 use crate::compose::Isolation;
 use crate::instance::Instance;
@@ -34,7 +35,9 @@ impl Scene {
         let forks = Forks::default();
         let mut composer = World::composer_of_forks();
         let node = Interpreter { program: "/usr/bin/node".into(), prefix: "/usr".into() };
-        composer.runtimes = Runtimes { node: BTreeMap::from([(20, node)]), ..Runtimes::default() };
+        let python = Interpreter { program: "/usr/bin/python3.11".into(), prefix: "/usr".into() };
+        composer.runtimes =
+            Runtimes { node: BTreeMap::from([(20, node)]), python: BTreeMap::from([(11, python)]) };
         composer.isolation = isolation;
         let (launcher, logs) = (Box::new(forks.clone()), Arc::new(Kept::default()));
         let (metrics, remembered) = (Metrics::new(), Remembered::new(None, Vec::new()));
@@ -155,12 +158,31 @@ async fn drain_and_want_of_memory_end_those_that_wait() {
 }
 
 #[tokio::test]
-async fn nothing_waits_without_namespaces_or_for_other_languages() {
+async fn nothing_waits_without_namespaces_or_for_what_the_shim_does_not_serve() {
     let reduced = Scene::isolated(Isolation::Process);
     reduced.node.standby.fill(&reduced.node, &reduced.version);
-    let mut python = Scene::new();
-    python.version = Arc::new(testing::version("hello"));
-    python.node.standby.fill(&python.node, &python.version);
+    let (own, provided) = (Scene::new(), Scene::new());
+    let mut server = Version::clone(&own.version);
+    server.settings.server = Some(Server::Own);
+    own.node.standby.fill(&own.node, &server);
+    let other = Version { runtime: Runtime::Provided, ..Version::clone(&provided.version) };
+    provided.node.standby.fill(&provided.node, &other);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!((reduced.made(), python.made()), (0, 0));
+    assert_eq!((reduced.made(), own.made(), provided.made()), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn python_waits_where_init_is_not_shared_and_only_there() {
+    let mut scene = Scene::new();
+    let mut version = testing::version("hello");
+    version.settings.init = Init::PerInstance;
+    scene.version = Arc::new(version);
+    assert_eq!(scene.start().await.start.tier, Tier::Bare);
+    scene.waiting().await;
+    assert_eq!(scene.start().await.start.tier, Tier::Standby);
+    scene.waiting().await;
+    scene.version = Arc::new(testing::version("shared"));
+    scene.start().await;
+    assert_eq!(scene.start().await.start.tier, Tier::Ember);
+    assert_eq!((scene.node.standby.count(), scene.made()), (1, 2), "it is left to those who need it");
 }
