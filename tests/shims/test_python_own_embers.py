@@ -1,8 +1,10 @@
 """The Python shim as an ember of a program with a server of its own: held at `listen`, forked from there."""
 
+import os
 import socket
 import unittest
 import urllib.request
+from pathlib import Path
 
 from embers import Ember
 from harness import CANCEL, INIT_FAILED, LISTENING, WithSite
@@ -121,6 +123,14 @@ class Programs(WithSite):
             process, started = first.split()
             self.assertEqual((second, int(started)), (first, ember.process.pid))
             self.assertIn(int(process), ember.children())
+
+    def test_it_opens_nothing_while_it_is_held(self):
+        ember = self.ember(HTTP)
+        ember.ready()
+        kinds = [os.readlink(path).split(":")[0] for path in Path(f"/proc/{ember.process.pid}/fd").iterdir()]
+        self.assertEqual(kinds.count("socket"), 3, kinds)  # Frames, control and its own.
+        self.assertEqual([kind for kind in kinds if Path(kind).is_dir()], [], kinds)
+        self.assertEqual(len(kinds), 7, kinds)  # The standard three, and the rule set.
 
     def test_what_cannot_be_forked_says_why_and_serves_itself(self):
         for source, reason in (

@@ -52,6 +52,7 @@ class Ember:
         self._found = None
         self._is_warm = False
         self._child_handler = None
+        self._wakeup = -1
         # What may keep this process from being forked, as a sentence for people.
         self.refusal = None
 
@@ -99,6 +100,8 @@ class Ember:
         control, frames = self._control.fileno(), self._connection.descriptor
         waiting.register(control, POLLIN)
         waiting.register(frames, POLLIN)
+        # A running loop would be woken by the ends of newborns, and theirs with it.
+        self._wakeup = _signal.set_wakeup_fd(-1)
         before = _signal.signal(_SIGCHLD, self._reap)
         self._child_handler = _signal.SIG_DFL if before is None else before
         quiet = None
@@ -114,6 +117,7 @@ class Ember:
             elif frames in ready:
                 self.leave()
                 _signal.signal(_SIGCHLD, self._child_handler)
+                _signal.set_wakeup_fd(self._wakeup)
                 return False
             else:
                 quiet, self._is_warm = None, True
@@ -163,6 +167,8 @@ class Ember:
         try:
             self._control.close()
             _signal.signal(_SIGCHLD, self._child_handler)
+            if self._wakeup != -1:
+                _signal.set_wakeup_fd(self._wakeup)
             frames, output, hello = descriptors[:3]
             os.dup2(output, 1)
             os.dup2(output, 2)

@@ -8,6 +8,7 @@ started is never held here: it serves itself, as it would without an ember.
 """
 
 import os
+import stat
 import sys
 from _thread import get_ident
 
@@ -104,19 +105,14 @@ def _count_bound():
     count = 0
     for name in os.listdir("/proc/self/fd"):
         try:
-            descriptor = os.dup(int(name))
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
         except OSError:
             continue  # The directory that was listed.
-        try:
-            copy = _socket.socket(fileno=descriptor)
-        except OSError:
-            os.close(descriptor)  # No socket.
-            continue
-        try:
-            if copy.family in (_socket.AF_INET, _socket.AF_INET6) and copy.type == _socket.SOCK_STREAM:
-                count += bool(copy.getsockname()[1]) and not _is_connected(copy)
-        finally:
-            copy.close()
+        copy = _socket.socket(fileno=os.dup(int(name)))
+        if copy.family in (_socket.AF_INET, _socket.AF_INET6) and copy.type == _socket.SOCK_STREAM:
+            count += bool(copy.getsockname()[1]) and not _is_connected(copy)
+        copy.close()
     return count
 
 
