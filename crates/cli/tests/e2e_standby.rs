@@ -72,6 +72,7 @@ fn a_function_starts_on_an_interpreter_that_waited_and_finds_only_what_is_its() 
     assert!(seen["bytes"].as_u64().is_some_and(|bytes| bytes >= (512 << 20) - (1 << 20)), "{seen}");
     let executed = seen["at_exec"].as_str().unwrap();
     assert!(!executed.contains("STAGE") && !executed.contains("first"), "{executed}");
+    assert!(!seen["variables"].to_string().contains("LAMBENT_"), "{}", seen["variables"]);
 
     deploy(&world, "second", &["--env", "OTHER=two"]);
     wait_for_standby(&world);
@@ -108,4 +109,34 @@ fn an_init_that_fails_on_a_waiting_interpreter_is_the_functions_failure() {
     assert!(failed.text().contains("at the top") && failed.text().contains("TypeError"), "{}", failed.text());
     let page = world.get(&host("broken"), "/").unwrap();
     assert_eq!(page.status, 502, "{}", page.text());
+}
+
+#[test]
+fn python_waits_for_a_function_whose_init_is_its_own() {
+    let world = world().start().unwrap();
+    if !world.has_namespaces() {
+        return not_run("standby", "it takes namespaces");
+    }
+    let code = "\
+import os
+made = os.urandom(4).hex()
+def lambda_handler(event, context):
+    return [made, os.environ['STAGE'], context.function_name, sorted(os.listdir('/var/task'))]
+";
+    let options = ["--init", "per-instance", "--idle-seconds", "1", "--env", "STAGE=own"];
+    fixture::deploy(&world, "alone", code, &options);
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        wait_for_standby(&world);
+        let answer = invoke(&world, "alone", "{}");
+        assert_eq!(answer.header("x-lambent-start"), Some("standby"), "{}", answer.text());
+        let seen: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!((&seen[1], &seen[2]), (&"own".into(), &"alone".into()));
+        assert!(seen[3].to_string().contains("lambda_function.py"), "{seen}");
+        made.push(seen[0].to_string());
+        let gone = || status(&world)["functions"][0]["instances"].as_array().is_none_or(Vec::is_empty);
+        wait_until(SOON, "the instance is gone", gone).unwrap();
+    }
+    made.dedup();
+    assert_eq!(made.len(), 2, "each instance has run its own init");
 }
