@@ -129,6 +129,13 @@ fn host_checks(probe: &sandbox::Probe) -> Vec<Check> {
             landlock(&probe.landlock),
             "landlock",
         ),
+        refused(
+            "run as root on Linux 6.12 or newer, so that instances can be forked from a finished init; now each runs \
+             init itself",
+            Verdict::Warn,
+            probe.embers.clone().map(yes),
+            "embers",
+        ),
     ];
     if probe.rootless {
         checks.push(Check {
