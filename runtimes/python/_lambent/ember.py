@@ -185,22 +185,23 @@ class Ember:
             for name, value in environment.items():
                 os.environ[name] = value
             context.renew(environment)
-            if is_spare:
-                self._touch()
             for descriptor in (frames, output, *descriptors[3:]):
                 os.close(descriptor)
             os.write(hello, b"h")
             os.close(hello)
+            if is_spare:
+                self._touch()
         except BaseException as error:
             # Half an instance must never run the user's code, nor the ember's loop.
             _say(f"lambent: a newborn could not begin: {type(error).__name__}: {error}")
             os._exit(_NOT_BORN)
 
     def _touch(self):
-        """In a spare: goes through our own code, so that the first request finds its pages there."""
-        from . import late
+        """In a spare: goes through our own code, so that the first request finds its pages there. After the
+        hello, because the next order waits for that."""
+        from . import late, rehearsal
 
-        late.rehearse(self._found)
+        late.rehearse(self._found, rehearsal.TWICE)
 
     def _return(self):
         """To the directory of init; the newborn's own root has no `/tmp` of the ember's."""

@@ -9,7 +9,7 @@ called before Ready: what runs after it could undo what the platform has found o
 
 import sys
 
-from . import applications
+from . import applications, rehearsal
 
 # A module that must be loaded, and what a first request then imports.
 _LATE = (
@@ -45,22 +45,20 @@ def prepare(found):
     else:
         _try(_compile_routes, found.value)
         _try(_build_middleware, found.value)
-    rehearse(found)
+    rehearse(found, rehearsal.OFTEN)
 
 
-def rehearse(found):
+def rehearse(found, times):
     """Goes through our code with an application of ours."""
-    from . import rehearsal
-
     if found is None:
         if "werkzeug.serving" in sys.modules:
-            _try(rehearsal.of_werkzeug, _application(_flask))
+            _try(rehearsal.of_werkzeug, _application(_flask), times)
     elif found.kind == applications.HANDLER:
-        _try(rehearsal.of_handler)
+        _try(rehearsal.of_handler, times)
     elif found.kind == applications.WSGI:
-        _try(rehearsal.of_wsgi, _application(_flask))
+        _try(rehearsal.of_wsgi, _application(_flask), times)
     else:
-        _try(rehearsal.of_asgi, _application(_fastapi))
+        _try(rehearsal.of_asgi, _application(_fastapi), times)
 
 
 def _application(make):

@@ -10,7 +10,9 @@ import sys
 from . import context, frames
 
 # From the eighth call on newer interpreters replace instructions by faster ones.
-_TIMES = 16
+OFTEN = 16
+# What a newborn needs: to have touched everything, and again with what the first time has made.
+TWICE = 2
 _EVENT = {"request_id": "", "deadline_ms": 0, "arn": ""}
 _REQUEST = {
     "request_id": "",
@@ -32,21 +34,21 @@ class _Found:
         self.value = value
 
 
-def of_handler():
+def of_handler(times=OFTEN):
     """A Lambda handler that answers nothing."""
     from . import handler
 
-    _serve(handler.serve, lambda event, context: {}, frames.encode(frames.EVENT, 1, _EVENT, b"{}"))
+    _serve(handler.serve, lambda event, context: {}, frames.encode(frames.EVENT, 1, _EVENT, b"{}") * times)
 
 
-def of_wsgi(application):
+def of_wsgi(application, times=OFTEN):
     """A WSGI application: the given one, or the smallest."""
     from . import wsgi
 
-    _serve(wsgi.serve, application or _smallest_wsgi, frames.encode(frames.REQUEST, 1, _REQUEST))
+    _serve(wsgi.serve, application or _smallest_wsgi, frames.encode(frames.REQUEST, 1, _REQUEST) * times)
 
 
-def of_asgi(application):
+def of_asgi(application, times=OFTEN):
     """An ASGI application: the given one, or the smallest. Loop and lifespan are begun and ended."""
     if sys.version_info < (3, 10):
         return  # The default loop, which there is only one of, is the newborn's.
@@ -59,13 +61,13 @@ def of_asgi(application):
 
     before = _signal.getsignal(_signal.SIGTERM)
     try:
-        _serve(serve, application or _smallest_asgi, frames.encode(frames.REQUEST, 1, _REQUEST))
+        _serve(serve, application or _smallest_asgi, frames.encode(frames.REQUEST, 1, _REQUEST) * times)
     finally:
         _signal.signal(_signal.SIGTERM, before)
         context.of_task = None
 
 
-def of_werkzeug(application):
+def of_werkzeug(application, times=OFTEN):
     """Werkzeug's own server: its handler of one connection, without threads and without its log."""
     import socket
 
@@ -81,7 +83,7 @@ def of_werkzeug(application):
         multithread, multiprocess, passthrough_errors = True, False, True
         server_address, _server_version = ("127.0.0.1", 1), "rehearsal"
 
-    for _ in range(_TIMES):
+    for _ in range(times):
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.sendall(_PLAIN_REQUEST)
@@ -89,12 +91,12 @@ def of_werkzeug(application):
             Handler(theirs, ("127.0.0.1", 1), Server)
 
 
-def _serve(serve, value, request):
+def _serve(serve, value, requests):
     import _socket
 
     ours, theirs = _socket.socketpair()
     try:
-        ours.sendall(request * _TIMES)
+        ours.sendall(requests)
         ours.shutdown(_socket.SHUT_WR)
         serve(frames.Connection(theirs.fileno()), _Found(value), None)
     finally:
