@@ -130,6 +130,7 @@ impl Broker {
             state: State::Running,
             group: None,
             network,
+            server_listener: None,
             listens: None,
             addresses: addresses.clone(),
             status: None,

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, Signal};
 
 use super::ember::{Ember, Newborn};
+use super::sockets;
 use super::watch::Watched;
 use crate::cgroup::Group;
 use crate::failure::{At, Failure};
@@ -64,6 +65,8 @@ pub(super) struct Instance {
     pub(super) state: State,
     pub(super) group: Option<Group>,
     pub(super) network: Option<OwnedFd>,
+    /// The server's own listener inside, until the server is told of the start: it is there before the program is.
+    pub(super) server_listener: Option<OwnedFd>,
     pub(super) listens: Option<Watched>,
     /// The addresses listened on; the server is told of each once, and of so many only.
     pub(super) addresses: Vec<SocketAddr>,
@@ -109,7 +112,7 @@ impl Drop for Pending {
 
 impl Instance {
     /// Sets limits and hands the order over.
-    pub(super) fn send_order(&mut self, pending: &mut Pending) -> Result<(), Failure> {
+    pub(super) fn send_order(&mut self, pending: &mut Pending, home: BorrowedFd<'_>) -> Result<(), Failure> {
         self.ember = pending.ember.take();
         let Outline { standby, tmp_bytes, .. } = pending.ticket.outline;
         self.stands_by = standby.then_some(tmp_bytes);
@@ -120,6 +123,10 @@ impl Instance {
             }
             group.forget_peak();
             self.before = group.usage();
+        }
+        if let Some(address) = pending.ticket.outline.server_listener {
+            let make = || sockets::listener(address.into());
+            self.server_listener = Some(sockets::inside(self.network.as_ref(), home, make)?);
         }
         let descriptors: Vec<BorrowedFd<'_>> = pending.descriptors.iter().map(AsFd::as_fd).collect();
         let step = || "hand the spec to the shell";

@@ -321,7 +321,7 @@ impl Broker {
         match std::mem::replace(&mut instance.state, State::Idle) {
             State::Warming(Some(mut pending)) => {
                 let ticket = pending.ticket.number;
-                if let Err(failure) = instance.send_order(&mut pending) {
+                if let Err(failure) = instance.send_order(&mut pending, self.home.as_fd()) {
                     instance.state = State::Ending;
                     instance.kill();
                     self.refuse(ticket, failure);
@@ -339,18 +339,18 @@ impl Broker {
     /// The program runs: the server gets what it needs to talk to it.
     fn started(&mut self, number: Number, ticket: Ticket) {
         let Some(instance) = self.instances.get_mut(&number) else { return };
-        let Outline { listen, server_listener, .. } = ticket.outline;
+        let listens = ticket.outline.listen == Listen::Notify;
         // A program that is not expected to listen is not connected to; should it be, sockets are made then.
-        let [v4, v6] = if listen == Listen::Notify { [sockets::BATCH, sockets::FIRST_V6] } else { [0, 0] };
-        let network = instance.network.as_ref().filter(|_| v4 > 0 || server_listener.is_some());
+        let [v4, v6] = if listens { [sockets::BATCH, sockets::FIRST_V6] } else { [0, 0] };
+        let network = instance.network.as_ref().filter(|_| v4 > 0);
         let made = sockets::inside(network, self.home.as_fd(), || {
             let v4 = sockets::unconnected(Family::V4, v4)?;
             let v6 = sockets::unconnected(Family::V6, v6)?;
-            let listener = server_listener.map(|address| sockets::listener(address.into())).transpose()?;
-            Ok((v4, v6, listener))
+            Ok((v4, v6))
         });
         match made {
-            Ok((v4, v6, listener)) => {
+            Ok((v4, v6)) => {
+                let listener = instance.server_listener.take();
                 let (meter, files) = instance.meter();
                 let event = Event::Started {
                     ticket: ticket.number,

@@ -5,6 +5,7 @@
 //! is refilled as soon as a start has been answered, and beside starts when it is empty; how many it holds follows the
 //! demand (`pool`).
 
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use super::instance::{Instance, Pending, State};
@@ -38,7 +39,7 @@ impl Broker {
         if has_pooled_namespaces(layers, self.pooled_layers()) {
             while let Some(number) = self.idle.pop_front() {
                 if let Some(instance) = self.instances.get_mut(&number) {
-                    return match instance.send_order(&mut pending) {
+                    return match instance.send_order(&mut pending, self.home.as_fd()) {
                         Ok(()) => {
                             self.share_out(pending.ticket.outline.limits.cpu_owner);
                             Ok(())
@@ -126,7 +127,7 @@ impl Broker {
         let options = CloneOptions {
             pid_namespace: layers.pid,
             share_root: false,
-            cgroup: unified.as_ref().map(std::os::fd::AsFd::as_fd),
+            cgroup: unified.as_ref().map(AsFd::as_fd),
         };
         let seed = Seed {
             control: inner,
@@ -153,6 +154,7 @@ impl Broker {
                     state: State::Warming(pending),
                     group,
                     network: None,
+                    server_listener: None,
                     listens: None,
                     addresses: Vec::new(),
                     status: None,
