@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use types::function::{Runtime, Version};
+use types::function::Version;
 use types::metering::Tier;
 
 use crate::compose::Purpose;
@@ -80,9 +80,7 @@ pub(crate) async fn start(
             node.templates.spent(&version.name, Tier::Standby, clock.elapsed());
             return Ok(Instance::new(version, ready, clock.start(Tier::Standby, why)));
         }
-        // What stands by is Node.js: for another runtime its lack explains nothing.
-        Err(reason) if matches!(version.runtime, Runtime::Node { .. }) => why = format!("{why}; {reason}"),
-        Err(_) => {}
+        Err(reason) => why = format!("{why}; {reason}"),
     }
     let ready = init::run(node, version, Purpose::Instance, &mut clock).await?;
     node.templates.spent(&version.name, Tier::Bare, clock.elapsed());
