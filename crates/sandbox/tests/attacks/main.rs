@@ -1,6 +1,7 @@
 //! Attacks against a sandbox, each refused, and each shown to succeed where what refuses it is off.
 //!
-//! For every attack the same program runs: with all layers on (it must be refused as expected); with all the
+//! For every attack the same program runs: with all layers on (it must be refused as expected), also in a sandbox that
+//! stood by before it was assigned; with all the
 //! layers that refuse it off (the positive control: it must succeed, so it does not fail for a wrong
 //! reason); and with each of those layers as the only one of them that is on (each must refuse alone).
 //!
@@ -24,6 +25,7 @@ mod attack;
 #[path = "../common/mod.rs"]
 mod common;
 mod contest;
+mod forked;
 mod report;
 mod run;
 mod scene;
@@ -83,6 +85,10 @@ fn try_out(scene: &Scene, attack: &Attack) -> Row {
     let sealed = run::sandboxed(scene, attack, Layers::ALL, None);
     let mut row = Row::new(attack.name, &sealed);
     row.expect("all layers on", &sealed, attack.sealed);
+    row.expect("assigned after it stood by", &run::assigned(scene, attack), attack.sealed);
+    if let Some(forked) = forked::forked(scene, attack) {
+        row.expect("forked from an ember", &forked, attack.sealed);
+    }
     let bare = || run::sandboxed(scene, attack, attack.without_refusers(None), None);
     let control = match attack.control {
         Control::LayersOff => bare(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::pty::OpenptFlags;
 use sandbox::handle::{Channels, Signal};
-use sandbox::spec::{Layers, Spec};
+use sandbox::spec::{Assignment, Layers, Limits, Mount, Spec};
 
 use crate::attack::{Attack, Setting};
 use crate::common::PYTHON;
@@ -24,12 +24,19 @@ pub fn sandboxed(scene: &Scene, attack: &Attack, layers: Layers, relax: Option<f
     if let Some(relax) = relax {
         relax(&mut setting.spec);
     }
+    run(scene, setting, None)
+}
+
+fn run(scene: &Scene, setting: Setting, assignment: Option<Assignment>) -> Verdict {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     let terminal = setting.terminal.then(terminal);
     let (_controller, frames) = terminal.map_or((None, None), |(one, other)| (Some(one), Some(other)));
     let collected = collect(read);
     let ended = scene.world.runtime.block_on(async {
         let sandbox = scene.world.handle.start(setting.spec, Channels { output: write, frames }).await?;
+        if let Some(assignment) = assignment {
+            sandbox.assign(&assignment).await?;
+        }
         let ended = tokio::time::timeout(LONGEST, sandbox.exited()).await.ok();
         if ended.is_none() {
             sandbox.signal(Signal::Kill);
@@ -42,6 +49,28 @@ pub fn sandboxed(scene: &Scene, attack: &Attack, layers: Layers, relax: Option<f
         Ok(None) => Verdict::Broken(format!("still running after {LONGEST:?}; it wrote {output:?}")),
         Err(error) => Verdict::Broken(error.to_string()),
     }
+}
+
+/// Runs an attack in a sandbox that stood by, with every layer, once its code is assigned.
+pub fn assigned(scene: &Scene, attack: &Attack) -> Verdict {
+    let mut setting = setting(scene, attack, Layers::ALL);
+    let spec = &mut setting.spec;
+    let is_code = |mount: &Mount| matches!(mount, Mount::ReadOnly { target, .. } if target.ends_with("task"));
+    let (code, mut rest): (Vec<Mount>, Vec<Mount>) = spec.mounts.drain(..).partition(is_code);
+    assert!(!code.is_empty(), "there is something to assign");
+    rest.push(Mount::Directory { target: "/var/task".into() });
+    let assignment = Assignment {
+        hostname: spec.hostname.clone(),
+        mounts: code,
+        tmp_bytes: spec.tmp_bytes,
+        limits: spec.limits,
+    };
+    if let Some(script) = spec.process.argv.last_mut() {
+        script.insert_str(0, "import os, time\nwhile not os.listdir('/var/task'): time.sleep(0.002)\n");
+    }
+    (spec.mounts, spec.standby) = (rest, true);
+    spec.limits = Limits { memory_bytes: 256 << 20, pids: 64, ..spec.limits };
+    run(scene, setting, Some(assignment))
 }
 
 /// Runs an attack on the host, as a child of a shell (which stands for the init) with one descriptor too
