@@ -5,6 +5,7 @@ use super::ember::Newborn;
 use super::instance::{Instance, State};
 use super::mover::{Move, Moved};
 use super::serve::Broker;
+use crate::cgroup::Group;
 use crate::handle::{Status, Usage};
 use crate::process;
 use crate::protocol::{Event, Number};
@@ -88,6 +89,10 @@ impl Broker {
         }
         let mut exit = instance.exit();
         exit.usage = instance.usage_of(&born);
+        if born.unplaced && exit.status == Status::Signaled(libc::SIGKILL) {
+            let parent = self.instances.get(&born.ember).and_then(|parent| parent.group.as_ref());
+            exit.out_of_memory = parent.is_some_and(Group::out_of_memory);
+        }
         if let Some(owner) = instance.owner() {
             self.share_out(owner);
         }

@@ -86,9 +86,7 @@ fn try_out(scene: &Scene, attack: &Attack) -> Row {
     let mut row = Row::new(attack.name, &sealed);
     row.expect("all layers on", &sealed, attack.sealed);
     row.expect("assigned after it stood by", &run::assigned(scene, attack), attack.sealed);
-    if let Some(forked) = forked::forked(scene, attack) {
-        row.expect("forked from an ember", &forked, attack.sealed);
-    }
+    forked::expect(&mut row, scene, attack);
     let bare = || run::sandboxed(scene, attack, attack.without_refusers(None), None);
     let control = match attack.control {
         Control::LayersOff => bare(),

@@ -104,10 +104,12 @@ impl Forked {
     }
 }
 
+/// The program of an ember of the tests.
+pub const PROGRAM: &str = include_str!("programs/ember.py");
+
 /// The spec of an ember of the tests.
 pub fn spec(layers: Layers, variables: &[(&str, &str)]) -> Spec {
-    let mut spec =
-        super::spec(&[super::PYTHON, "-u", "-I", "-S", "-c", include_str!("programs/ember.py")], layers);
+    let mut spec = super::spec(&[super::PYTHON, "-u", "-I", "-S", "-c", PROGRAM], layers);
     spec.ember = true;
     spec.process.environment.push(("LAMBENT_EMBER_FD".to_owned(), "4".to_owned()));
     for &(name, value) in variables {
