@@ -124,8 +124,11 @@ impl Books {
         let mut inner = self.inner.lock();
         let now = Instant::now();
         let cpu = nanos(self.meter.cpu_micros().or(last));
+        let grown = cpu.is_some_and(|cpu| cpu > inner.ledger.cpu());
         let look = Look { cpu, memory: self.look_at_memory(&mut inner, now, took) };
-        self.finish(&mut inner, open, now, look)
+        let used = self.finish(&mut inner, open, now, look);
+        // A request that has run has used something: a figure that has not grown is none.
+        Used { cpu_micros: used.cpu_micros.filter(|_| grown), ..used }
     }
 
     fn finish(&self, inner: &mut Inner, open: &Open, now: Instant, look: Look) -> Used {
