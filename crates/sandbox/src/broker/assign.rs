@@ -146,6 +146,7 @@ impl Broker {
             if instance.limits.is_some() {
                 group.limit(&limits)?;
                 instance.limits = Some(limits);
+                instance.parts = 1;
             }
             group.forget_peak();
             instance.before = group.usage();

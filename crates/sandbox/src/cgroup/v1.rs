@@ -15,25 +15,35 @@ use crate::spec::Limits;
 const PERIOD: u64 = 100_000;
 
 pub(super) fn limit(places: &Places, limits: &Limits) -> Result<(), Failure> {
-    let memory = limits.memory_bytes.to_string();
     let set = |path: std::path::PathBuf, value: &str| {
         fs::write(&path, value).at(|| format!("write {}", path.display()))
     };
-    set(places.memory.join("memory.limit_in_bytes"), &memory)?;
-    // Absent where the kernel does not count swap.
-    match fs::write(places.memory.join("memory.memsw.limit_in_bytes"), &memory) {
-        Err(error)
-            if error.kind() != io::ErrorKind::NotFound && error.kind() != io::ErrorKind::PermissionDenied =>
-        {
-            return Err(error).at(|| "write memory.memsw.limit_in_bytes");
-        }
-        _ => {}
-    }
+    limit_memory(&places.memory, limits.memory_bytes)?;
     set(places.cpu.join("cpu.cfs_period_us"), &PERIOD.to_string())?;
     let quota = (u64::from(limits.cpu_millis) * PERIOD / 1000).max(1000);
     set(places.cpu.join("cpu.cfs_quota_us"), &quota.to_string())?;
     weigh(&places.cpu, limits.cpu_weight, 1).at(|| "write cpu.shares")?;
     set(places.pids.join("pids.max"), &(u64::from(limits.pids) + 1).to_string())
+}
+
+/// Memory, and memory with swap, which may never be the lower of the two: raising begins with that one.
+fn limit_memory(group: &Path, bytes: u64) -> Result<(), Failure> {
+    let bytes = bytes.to_string();
+    let [memory, with_swap] = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"];
+    let set = |name: &str| match fs::write(group.join(name), &bytes) {
+        // Absent where the kernel does not count swap.
+        Err(error)
+            if name == with_swap
+                && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
+        {
+            Ok(())
+        }
+        done => done.at(|| format!("write {}", group.join(name).display())),
+    };
+    match set(memory) {
+        Ok(()) => set(with_swap),
+        Err(_) => set(with_swap).and_then(|()| set(memory)),
+    }
 }
 
 /// A hundredth of the weight is the kernel's 1024.

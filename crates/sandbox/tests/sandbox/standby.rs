@@ -22,6 +22,7 @@ use crate::common::{self, Case, World};
 pub const CASES: &[Case] = &[
     ("a sandbox that stands by sees no code, and after its assignment its own", assigned),
     ("its limits, name, accounts and /tmp are those of the assignment", equipped),
+    ("an assignment may raise limits", raised),
     ("a sandbox is assigned once, and only if it stands by", once),
     ("an assignment that fails is a named failure and the end of the sandbox", failed),
     ("a frozen sandbox that stands by wakes when it is assigned", frozen),
@@ -130,6 +131,17 @@ fn equipped(world: &World) {
     writeln!(waiter.orders, "len(b'x' * (150 << 20))").unwrap();
     let exit = world.runtime.block_on(waiter.sandbox.exited());
     assert!(exit.out_of_memory, "the limit of the assignment holds: {exit:?}");
+}
+
+fn raised(world: &World) {
+    let code = code("code");
+    let mut waiter = Waiter::start(world);
+    let mut assignment = assignment(code.path());
+    assignment.limits.memory_bytes = 700 << 20;
+    waiter.assign(world, &assignment).unwrap();
+    assert_eq!(waiter.ask("len(b'x' * (400 << 20))"), (400 << 20).to_string(), "it started with 256 MiB");
+    writeln!(waiter.orders, "len(b'x' * (900 << 20))").unwrap();
+    assert!(world.runtime.block_on(waiter.sandbox.exited()).out_of_memory);
 }
 
 fn once(world: &World) {
