@@ -130,6 +130,8 @@ fn turns(world: &World) {
     assert!(echo.answers(common::LONGEST));
     echo.sandbox.thaw();
     echo.sandbox.freeze();
+    // Its answer comes after everything that was asked before.
+    world.runtime.block_on(echo.sandbox.usage());
     assert!(common::eventually(common::LONGEST, || is_frozen(&echo.sandbox)));
     assert!(!echo.answers(Duration::from_millis(100)));
 }
