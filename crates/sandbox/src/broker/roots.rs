@@ -87,7 +87,13 @@ impl Roots {
         self.spent.push(number);
     }
 
-    fn work(&mut self, waiting: usize) -> Option<(Vec<u32>, Vec<u32>)> {
+    /// What a child should make and remove now. Of an ember that is forked no more, nothing is made and all removed.
+    fn work(&mut self, waiting: Option<usize>) -> Option<(Vec<u32>, Vec<u32>)> {
+        let Some(waiting) = waiting else {
+            self.spent.extend(self.ready.drain(..).map(|root| root.number));
+            let idle = self.child.is_none() && !self.spent.is_empty();
+            return idle.then(|| (Vec::new(), std::mem::take(&mut self.spent)));
+        };
         let ahead =
             self.ready.len() + usize::from(self.taking.is_some()) + usize::from(self.current.is_some());
         let missing = (AHEAD + waiting).saturating_sub(ahead).min(AT_ONCE);
@@ -105,16 +111,15 @@ impl Roots {
 // === impl Broker ===
 
 impl Broker {
-    /// Has the next root taken, and roots made if too few are left. Where the ember is no more nothing is made.
+    /// Has the next root taken, roots made if too few are left, and those of ended instances removed.
     pub(super) fn prepare_roots(&mut self, number: Number) {
         let Some(instance) = self.instances.get_mut(&number) else { return };
         let Some(ember) = &mut instance.ember else { return };
-        if ember.refusal().is_err() {
-            return;
-        }
+        let may_fork = ember.refusal().is_ok();
         let roots = &mut ember.roots;
         // Never under a fork that is under way: its newborn would be born in the next one's root.
-        if ember.open.is_none()
+        if may_fork
+            && ember.open.is_none()
             && roots.current.is_none()
             && roots.taking.is_none()
             && let Some(root) = roots.ready.pop_front()
@@ -124,7 +129,7 @@ impl Broker {
             let _ = say(control, &Order::Root, &[root.directory.as_fd()]);
             roots.taking = Some(root);
         }
-        let Some((make, remove)) = roots.work(ember.queue.len()) else { return };
+        let Some((make, remove)) = roots.work(may_fork.then_some(ember.queue.len())) else { return };
         let work = Work { make, remove, scratch_bytes: ember.outline.tmp_bytes };
         match self.send_child(number, &work) {
             Ok(child) => {
