@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::broker;
 use crate::launch::Isolation;
+use crate::process::{self, Place};
 use crate::protocol::Configuration;
+use crate::{packet, peer};
 
 /// The argument that makes this executable a probe.
 pub(crate) const ARGUMENT: &str = "__probe";
@@ -102,12 +104,25 @@ pub(crate) fn embers(isolation: Isolation, rootless: bool) -> Result<(), String>
         );
     }
     match landlock() {
-        Ok(version) if version >= SCOPES => Ok(()),
+        Ok(version) if version >= SCOPES => newborns_can_be_checked(),
         Ok(version) => Err(format!(
             "embers need version {SCOPES} of landlock (linux 6.12), and this kernel has {version}"
         )),
         Err(reason) => Err(format!("embers need landlock: {reason}")),
     }
+}
+
+/// What the hello of a newborn is checked with, tried on ourselves.
+fn newborns_can_be_checked() -> Result<(), String> {
+    let lacking = |what: &'static str| move |error: std::io::Error| format!("embers need {what}: {error}");
+    let own = rustix::process::getpid();
+    process::share_anything(own, own).map(drop).map_err(lacking("kcmp (CONFIG_KCMP)"))?;
+    Place::root_of(own).map(drop).map_err(lacking("unique numbers of mounts (linux 6.8)"))?;
+    let (socket, _other) = packet::pair().map_err(lacking("a socket pair"))?;
+    peer::ask_for_sender(&socket).map_err(lacking("the senders of packets (SO_PASSPIDFD, linux 6.5)"))?;
+    std::fs::read(format!("/proc/{0}/task/{0}/children", own.as_raw_nonzero()))
+        .map(drop)
+        .map_err(lacking("lists of children (CONFIG_PROC_CHILDREN)"))
 }
 
 fn try_probe() -> Result<Probe, String> {
