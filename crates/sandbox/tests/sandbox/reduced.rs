@@ -1,6 +1,12 @@
 //! The reduced mode, and rootless: what holds without the host's rights.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test's panic is its verdict")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test's panic is its verdict"
+)]
 
 use std::io::BufRead;
 use std::os::unix::process::CommandExt;
@@ -11,11 +17,13 @@ use sandbox::Isolation;
 use sandbox::handle::{Channels, Status};
 use sandbox::spec::Layers;
 
+use crate::common::ember::Ember;
 use crate::common::{self, Anywhere, Case, World};
 
 pub const ANYWHERE: &[Anywhere] = &[
     ("the reduced mode runs a program, finds its port and reports its end", process),
     ("in the reduced mode the descendants end, too", process_descendants),
+    ("in the reduced mode an ember runs, and is not forked for a named reason", ember),
 ];
 
 pub const CASES: &[Case] =
@@ -64,6 +72,16 @@ print(child.pid)";
     assert!(gone(&line), "{line}");
 }
 
+fn ember() {
+    let world = World::with(Isolation::Process, 0);
+    let ember = Ember::with(&world, common::ember::spec(Layers::PROCESS, &[("OPEN", "1")]));
+    let vetoes = ember.sharing(&world).vetoes;
+    assert_eq!(vetoes, ["embers need namespaces, and this server runs without"]);
+    let error = ember.try_fork(&world, &[]).err().unwrap();
+    assert_eq!(error.to_string(), "fork: embers need namespaces, and this server runs without");
+    drop(ember);
+}
+
 /// The same, as a user with no right at all.
 fn unprivileged(_: &World) {
     let status = Command::new("/proc/self/exe")
@@ -110,6 +128,9 @@ c, a = s.accept(); c.sendall(b'rootless'); c.close()";
         sandbox.stop(Duration::from_secs(5)).await;
     });
     output.text();
+    let ember = Ember::with(&world, common::ember::spec(Layers::ALL, &[]));
+    let vetoes = ember.sharing(&world).vetoes;
+    assert!(vetoes[0].starts_with("embers need a broker with root's rights"), "{vetoes:?}");
     println!("    rootless: limits {:?}", found.limits);
     Some(ExitCode::SUCCESS)
 }
