@@ -31,6 +31,7 @@ pub const CASES: &[Case] = &[
     ("the instances of a server have listeners of their own at its port", listeners),
     ("a fork that nobody waits for leaves nothing", abandoned),
     ("what a fork costs, 50 ms apart", latency),
+    ("what a hundred forks at once cost", throughput),
 ];
 
 const SOON: Duration = Duration::from_secs(10);
@@ -309,4 +310,23 @@ fn latency(world: &World) {
         times.sort_by_key(|time| time[at]);
         println!("  {name}: min {:?}, median {:?}, p90 {:?}", times[0][at], times[15][at], times[27][at]);
     }
+}
+
+/// Prints when each of a hundred that were asked for at once is there.
+fn throughput(world: &World) {
+    let ember = kindled(world, &[]);
+    let begin = std::time::Instant::now();
+    let mut times: Vec<(Duration, Forked)> = std::thread::scope(|scope| {
+        let fork = || {
+            let forked = ember.fork(world);
+            (begin.elapsed(), forked)
+        };
+        let starts: Vec<_> = (0..100).map(|_| scope.spawn(fork)).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    times.sort_by_key(|(time, _)| *time);
+    println!(
+        "  1st {:?}, 10th {:?}, 50th {:?}, 100th {:?}",
+        times[0].0, times[9].0, times[49].0, times[99].0
+    );
 }
