@@ -41,8 +41,11 @@ impl Scene {
         let launcher = Box::new(forks.clone());
         let composer = World::composer_of_forks();
         let (metrics, remembered) = (Metrics::new(), Remembered::new(None, Vec::new()));
+        let mut version = testing::version("hello");
+        // No interpreter waits for it: what is started is forked or runs an init of its own.
+        version.environment.insert("LC_ALL".to_owned(), "C".to_owned());
         let parts = Parts { composer, launcher, logs: lines.clone(), limits, metrics, remembered };
-        Self { node: Node::new(parts), version: Arc::new(testing::version("hello")), forks, lines }
+        Self { node: Node::new(parts), version: Arc::new(version), forks, lines }
     }
 
     /// The version with other settings or another revision.

@@ -53,7 +53,7 @@ async fn an_init_that_is_not_shared_has_one_instance_and_is_not_asked_about_agai
     assert_eq!((first.start.tier, first.start.why.as_str()), (Tier::Bare, why));
     let second = scene.start().await;
     assert_eq!(second.start.tier, Tier::Bare);
-    assert_eq!(second.start.why, format!("{why}; no interpreter was waiting"));
+    assert_eq!(second.start.why, format!("{why}; its variable LC_ALL is read when the interpreter starts"));
     assert_eq!(phases(&second), ["sandbox", "init"]);
     let embers = scene.forks.embers.load(Ordering::Relaxed);
     assert_eq!((scene.inits(), embers, scene.forks.forks.load(Ordering::Relaxed)), (2, 1, 0));
@@ -84,7 +84,7 @@ async fn a_setting_and_a_runtime_can_rule_an_ember_out() {
     let mut scene = Scene::new();
     scene.change(|version| version.settings.init = Init::PerInstance);
     let instance = scene.start().await;
-    let why = "lambent:init is per-instance; no interpreter was waiting";
+    let why = "lambent:init is per-instance; its variable LC_ALL is read when the interpreter starts";
     assert_eq!((instance.start.tier, instance.start.why.as_str()), (Tier::Bare, why));
     assert!(scene.node.templates.status("hello").is_empty());
     scene.change(|version| version.runtime = types::function::Runtime::Node { major: 20 });
