@@ -12,12 +12,11 @@ use rustix::process::{Pid, Signal};
 
 use super::ember::{Birth, Newborn, Process};
 use super::fork::is_nothing_yet;
-use super::instance::{Instance, State};
+use super::instance::Instance;
 use super::serve::Broker;
 use super::sockets;
 use super::watch::Kind;
 use crate::failure::{At, Failure};
-use crate::handle::Usage;
 use crate::meter::{Clock, Dials};
 use crate::peer::{self, Hello};
 use crate::process::{self, Place, Rights, Stat};
@@ -105,60 +104,24 @@ impl Broker {
         let id = self.id_of(number);
         let parent = self.instances.get_mut(&ember_number).ok_or_else(gone)?;
         let ember = parent.ember.as_mut().ok_or_else(gone)?;
-        let network = parent.network.as_ref().map(OwnedFd::try_clone).transpose();
-        let network = network.at(|| "share the network namespace")?;
         let address = birth.address.zip(ember.port);
         let addresses: Vec<SocketAddr> =
             address.map(|(ip, port)| SocketAddrV4::new(ip, port.number).into()).into_iter().collect();
         // One that is served by frames needs no connection.
-        let sockets = if addresses.is_empty() {
-            Vec::new()
-        } else {
-            sockets::inside(network.as_ref(), self.home.as_fd(), || {
-                sockets::unconnected(Family::V4, sockets::BATCH)
-            })?
-        };
-        let root = birth.root.number;
+        let wanted = if addresses.is_empty() { 0 } else { sockets::BATCH };
+        let network = parent.network.as_ref().filter(|_| wanted > 0);
+        let sockets =
+            sockets::inside(network, self.home.as_fd(), || sockets::unconnected(Family::V4, wanted))?;
+        let process = self.watch.add(process, number, Kind::Process).at(|| "watch a newborn")?;
+        let newborn = Newborn::of(ember_number, birth.root.number);
+        ember.instances.insert(number);
+        let mut instance = Instance::forked(parent, newborn, (id.clone(), pid, process))?;
+        instance.addresses.clone_from(&addresses);
+        self.instances.insert(number, instance);
         let clock = process::clock(pid);
         let meter = Dials { cpu: clock.is_some().then_some(Clock::Nanoseconds), ..Dials::default() };
-        let instance = Instance {
-            id: id.clone(),
-            pid,
-            process: self.watch.add(process, number, Kind::Process).at(|| "watch a newborn")?,
-            control: None,
-            layers: parent.layers,
-            state: State::Running,
-            group: None,
-            network,
-            server_listener: None,
-            listens: None,
-            addresses: addresses.clone(),
-            status: None,
-            frozen: false,
-            before: Usage::default(),
-            ember: None,
-            limits: None,
-            parts: 1,
-            stands_by: None,
-            newborn: Some(Newborn {
-                ember: ember_number,
-                root,
-                unplaced: true,
-                moving: true,
-                carried_micros: 0,
-            }),
-        };
-        ember.instances.insert(number);
-        self.instances.insert(number, instance);
-        let event = Event::Started {
-            ticket: birth.ticket,
-            sandbox: number,
-            id,
-            v4: sockets.len(),
-            v6: 0,
-            listener: false,
-            meter,
-        };
+        let (ticket, v4) = (birth.ticket, sockets.len());
+        let event = Event::Started { ticket, sandbox: number, id, v4, v6: 0, listener: false, meter };
         self.tell(&event, sockets.into_iter().chain(clock).collect());
         for address in addresses {
             self.tell(&Event::Listening { sandbox: number, address }, Vec::new());

@@ -9,7 +9,7 @@
 //! * `instance`: what it knows of one sandbox;
 //! * `spawn`: making shells, and keeping some ready; `pool`: how many;
 //! * `ember`: what it knows of an ember and of an instance forked from it; `fork`, `hello`, `newborn`: from the order to
-//!   the instance's end; `roots`: where instances are born; `mover`: their control groups; `sharing`: whether a program
+//!   the instance's end; `roots`: where instances are born; `strangers`: who else is there; `mover`: their control groups; `sharing`: whether a program
 //!   may be forked at all;
 //! * `listen`: reports of `listen()`;
 //! * `sockets`: sockets inside a sandbox for the server;
@@ -41,6 +41,7 @@ mod serve;
 mod sharing;
 mod sockets;
 mod spawn;
+mod strangers;
 mod watch;
 
 pub(crate) use begin::{probe_here, run};

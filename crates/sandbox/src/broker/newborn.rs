@@ -1,11 +1,17 @@
 //! The life of a forked instance after its hello: from the ember's control groups to its own, and its end. It is not
 //! our child: its own descriptor tells its end, and how it ended the kernel remembers.
 
+use std::os::fd::OwnedFd;
+
+use rustix::process::Pid;
+
 use super::ember::Newborn;
 use super::instance::{Instance, State};
 use super::mover::{Move, Moved};
 use super::serve::Broker;
+use super::watch::Watched;
 use crate::cgroup::Group;
+use crate::failure::{At, Failure};
 use crate::handle::{Status, Usage};
 use crate::process;
 use crate::protocol::{Event, Number};
@@ -148,9 +154,48 @@ impl Broker {
     }
 }
 
+// === impl Newborn ===
+
+impl Newborn {
+    /// One that has just said hello.
+    pub(super) fn of(ember: Number, root: u32) -> Self {
+        Self { ember, root, unplaced: true, moving: true, carried_micros: 0 }
+    }
+}
+
 // === impl Instance ===
 
 impl Instance {
+    /// A newborn in the namespaces of its ember's sandbox, and in nobody's control groups yet but the ember's.
+    pub(super) fn forked(
+        parent: &Self,
+        newborn: Newborn,
+        (id, pid, process): (String, Pid, Watched),
+    ) -> Result<Self, Failure> {
+        let network = parent.network.as_ref().map(OwnedFd::try_clone).transpose();
+        Ok(Self {
+            id,
+            pid,
+            process,
+            control: None,
+            layers: parent.layers,
+            state: State::Running,
+            group: None,
+            network: network.at(|| "share the network namespace")?,
+            server_listener: None,
+            listens: None,
+            addresses: Vec::new(),
+            status: None,
+            frozen: false,
+            limits: None,
+            parts: 1,
+            before: Usage::default(),
+            stands_by: None,
+            ember: None,
+            newborn: Some(newborn),
+        })
+    }
+
     /// What it has used, in the ember's groups and in its own.
     pub(super) fn usage_of(&self, born: &Newborn) -> Usage {
         match &self.group {
