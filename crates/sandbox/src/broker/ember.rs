@@ -22,7 +22,10 @@ use crate::protocol::{Kindling, Number, Outline};
 
 /// Addresses of instances begin after this one, which is the ember's.
 const FIRST_ADDRESS: u32 = 0x7f00_0001;
-const LAST_ADDRESS: u32 = 0x7fff_fffe;
+const LAST_ADDRESS: u32 = 0x7fff_fffd;
+
+/// No instance has this one: whether there can be listeners is tried there.
+pub(super) const TRIAL_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 254);
 
 /// An ember, or what wanted to be one.
 #[derive(Debug)]

@@ -87,8 +87,9 @@ impl Broker {
                 }
             }
             Err(failure) => {
+                let reason = format!("it takes no orders: {failure}");
                 self.refuse(wanted.ticket, failure);
-                self.retire(number, "it takes no orders");
+                self.retire(number, &reason);
             }
         }
     }
@@ -214,7 +215,7 @@ impl Wanted {
 }
 
 /// Where the listener of an instance is bound. It is of the family that the ember's socket has, and reached by IPv4.
-fn listens_at(port: Port, address: Ipv4Addr) -> SocketAddr {
+pub(super) fn listens_at(port: Port, address: Ipv4Addr) -> SocketAddr {
     if port.v6 {
         SocketAddrV6::new(address.to_ipv6_mapped(), port.number, 0, 0).into()
     } else {

@@ -81,6 +81,8 @@ const VETOES: &[(&str, &str)] = &[
         "import fcntl; held = open('/tmp/a', 'w'); fcntl.flock(held, fcntl.LOCK_EX)",
         "it holds a lock on a file",
     ),
+    ("held = socket.create_server(('', 8000))", "its port 8000 is taken for all addresses"),
+    ("held = socket.socket(); held.bind(('', 8000))", "its port 8000 is taken for all addresses"),
     (
         "held = ctypes.c_void_p(); checked(libc.timer_create(1, None, ctypes.byref(held)))",
         "it has set a timer",
@@ -112,6 +114,11 @@ listener = socket.create_server(('127.0.0.1', 8000))";
     let sharing = ember.sharing(world);
     assert_eq!(sharing.vetoes, Vec::<String>::new());
     assert_eq!(sharing.port, Some(8000));
+    ember.fork(world);
+    let init = "listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); listener.bind(('', 8000))";
+    let ember = Ember::start(world, &[("INIT", init)]);
+    assert_eq!(ember.sharing(world).vetoes, Vec::<String>::new());
     ember.fork(world);
 }
 

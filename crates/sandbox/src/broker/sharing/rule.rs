@@ -1,12 +1,14 @@
 //! The sharing rule as a whole: looks at one program, tells the server, and remembers the verdict.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::process::Pid;
 
 use super::{descriptors, process};
-use crate::broker::ember::{Port, Verdict};
+use crate::broker::ember::{Port, TRIAL_ADDRESS, Verdict};
+use crate::broker::fork::listens_at;
 use crate::broker::serve::Broker;
+use crate::broker::sockets;
 use crate::handle::Sharing;
 use crate::process::anonymous_bytes;
 use crate::protocol::{Event, Number};
@@ -95,6 +97,10 @@ impl Broker {
         let mut findings = Findings::default();
         process::look(&subject, &strangers, &mut findings);
         descriptors::look(&subject, &mut findings);
+        if let Some(port) = findings.port {
+            self.try_port(number, port, &mut findings);
+        }
+        let Some(ember) = self.ember(number) else { return refused("it has ended".to_owned()) };
         ember.port = findings.port;
         ember.anonymous_bytes = anonymous_bytes(subject.pid);
         let sharing = findings.told();
@@ -103,6 +109,18 @@ impl Broker {
             Some(reason) => Verdict::Refused(reason.clone()),
         };
         sharing
+    }
+}
+
+impl Broker {
+    /// Whether an instance can have a listener at the port of the program's own socket.
+    fn try_port(&self, number: Number, port: Port, findings: &mut Findings) {
+        let Some(instance) = self.instances.get(&number) else { return };
+        let make = || sockets::listener(listens_at(port, TRIAL_ADDRESS));
+        if let Err(failure) = sockets::inside(instance.network.as_ref(), self.home.as_fd(), make) {
+            let fix = "bind it to 127.0.0.1, or set SO_REUSEADDR and do not listen during init";
+            findings.veto(format!("its port {} is taken for all addresses ({failure}): {fix}", port.number));
+        }
     }
 }
 
