@@ -4,7 +4,7 @@
 
 mod fixture;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -262,9 +262,64 @@ fn report(world: &World, name: &str) -> String {
     tail.lines().find(|line| line.starts_with("REPORT")).unwrap().to_owned()
 }
 
+/// A server of its own that burns 0.2 s in each of its threads, or says what it has used in all.
+const SERVER: &str = "\
+import os, resource, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        begun = time.thread_time()
+        while self.path == '/burn' and time.thread_time() - begun < 0.2:
+            pass
+        body = str(int((usage.ru_utime + usage.ru_stime) * 1e6)).encode()
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+ThreadingHTTPServer(('', int(os.environ['PORT'])), Handler).serve_forever()
+";
+
 #[test]
-fn requests_at_once_are_marked_and_their_sum_is_kept() {
-    // Handlers take one request at a time: their figures are exact however many there are.
+fn requests_at_once_share_what_their_instance_used() {
+    let world = world().start().unwrap();
+    if !measures(&world, "metering of requests at once") {
+        return;
+    }
+    let folder = world.folder("shared", &[("server.py", SERVER)]).unwrap();
+    let options = ["--start", "python3 server.py", "--concurrency", "4", "--max-instances", "1"];
+    let mut arguments = vec!["deploy", folder.to_str().unwrap(), "--name", "shared"];
+    arguments.extend_from_slice(&options);
+    world.run(&arguments).unwrap();
+    let used = |world: &World| world.get(&host("shared"), "/").unwrap().text().parse::<u64>().unwrap();
+    let before = used(&world);
+    let answers: Vec<Response> = std::thread::scope(|scope| {
+        let calls: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| world.get(&host("shared"), "/burn").unwrap())).collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    let truth = used(&world) - before;
+    let traces: Vec<Value> = answers
+        .iter()
+        .map(|answer| {
+            let id = answer.header("x-amzn-requestid").unwrap();
+            serde_json::from_slice(&world.admin(&format!("/v1/requests/{id}")).unwrap().body).unwrap()
+        })
+        .collect();
+    let instances: BTreeSet<&str> = traces.iter().map(|trace| trace["instance"].as_str().unwrap()).collect();
+    assert_eq!(instances.len(), 1);
+    assert!(traces.iter().all(|trace| trace["estimated"] == true), "{traces:#?}");
+    let parts: Vec<u64> = traces.iter().map(|trace| trace["cpu_micros"].as_u64().unwrap()).collect();
+    let sum: u64 = parts.iter().sum();
+    assert!(within(sum, truth, 4), "{parts:?} are {sum} us, the process used {truth}");
+    assert!(parts.iter().all(|part| *part > 20_000), "{parts:?}");
+}
+
+#[test]
+fn handlers_at_once_are_exact() {
+    // A handler takes one request at a time: its figures are exact however many instances there are.
     let world = world().start().unwrap();
     if !measures(&world, "metering under load") {
         return;

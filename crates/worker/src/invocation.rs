@@ -333,6 +333,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
             self.instance.books.end(&open, Duration::ZERO, None);
+            self.instance.output.give_up(self.request_id);
         }
     }
 }

@@ -46,7 +46,8 @@ pub(crate) struct Output {
 #[derive(Default)]
 struct Lines {
     partial: Vec<u8>,
-    request: Option<RequestId>,
+    /// In hand. A line of the program's belongs to a request where there is exactly one.
+    requests: Vec<RequestId>,
     tail: VecDeque<u8>,
     recent: VecDeque<String>,
 }
@@ -122,14 +123,16 @@ impl Output {
         }
     }
 
-    /// Begins a request: everything from here on is its own.
+    /// Begins a request: everything from here on is its own, unless there are others.
     pub fn begin(&self, request: RequestId, version: &str) {
         self.pump();
         let mut lines = self.lines.lock();
         self.flush(&mut lines);
-        lines.request = Some(request);
-        lines.tail.clear();
-        self.write(&mut lines, format!("START RequestId: {request} Version: {version}"));
+        if lines.requests.is_empty() {
+            lines.tail.clear();
+        }
+        lines.requests.push(request);
+        self.write(&mut lines, Some(request), format!("START RequestId: {request} Version: {version}"));
     }
 
     /// Ends a request, after everything that is in the pipe. Gives its last 4 KiB.
@@ -137,16 +140,26 @@ impl Output {
         self.pump();
         let mut lines = self.lines.lock();
         self.flush(&mut lines);
-        self.write(&mut lines, format!("END RequestId: {request}"));
-        self.write(&mut lines, report.line(request));
-        lines.request = None;
-        Vec::from(std::mem::take(&mut lines.tail)).into()
+        self.write(&mut lines, Some(request), format!("END RequestId: {request}"));
+        self.write(&mut lines, Some(request), report.line(request));
+        lines.requests.retain(|running| *running != request);
+        if lines.requests.is_empty() {
+            return Vec::from(std::mem::take(&mut lines.tail)).into();
+        }
+        let (first, second) = lines.tail.as_slices();
+        [first, second].concat().into()
+    }
+
+    /// A request that began is given up without an end of its own.
+    pub fn give_up(&self, request: RequestId) {
+        self.lines.lock().requests.retain(|running| *running != request);
     }
 
     /// Writes a line of the platform's own.
     pub fn note(&self, text: String) {
         let mut lines = self.lines.lock();
-        self.write(&mut lines, text);
+        let request = lines.only();
+        self.write(&mut lines, request, text);
     }
 
     /// Takes in what the program has left in the pipe; for when it has ended.
@@ -218,11 +231,12 @@ impl Output {
             lines.recent.pop_front();
         }
         lines.recent.push_back(shorten(line));
-        self.write(lines, format!("{}{mark}", String::from_utf8_lossy(line)));
+        let request = lines.only();
+        self.write(lines, request, format!("{}{mark}", String::from_utf8_lossy(line)));
     }
 
-    fn write(&self, lines: &mut Lines, text: String) {
-        if lines.request.is_some() {
+    fn write(&self, lines: &mut Lines, request_id: Option<RequestId>, text: String) {
+        if !lines.requests.is_empty() {
             lines.tail.extend(text.as_bytes());
             lines.tail.push_back(b'\n');
             let surplus = lines.tail.len().saturating_sub(TAIL);
@@ -232,9 +246,21 @@ impl Output {
             function: Arc::clone(&self.function),
             stream: Arc::clone(&self.stream),
             timestamp_ms: jiff::Timestamp::now().as_millisecond(),
-            request_id: lines.request,
+            request_id,
             text,
         });
+    }
+}
+
+// === impl Lines ===
+
+impl Lines {
+    /// The request in hand, where there is exactly one.
+    fn only(&self) -> Option<RequestId> {
+        match self.requests.as_slice() {
+            [request] => Some(*request),
+            _ => None,
+        }
     }
 }
 
@@ -334,6 +360,25 @@ mod tests {
                         Init Duration: 20.00 ms\tCPU Time: 1.23 ms\tStart: bare\tQueue: 0.05 ms\t";
         assert_eq!(texts[6], format!("REPORT RequestId: {request}\t{expected}"));
         assert!(tail.starts_with("START") && tail.contains("\nhalf a li\nEND"), "{tail}");
+    }
+
+    #[tokio::test]
+    async fn of_requests_at_once_only_the_platforms_lines_are_named() {
+        let (kept, output, mut program) = pair();
+        let (one, two) = (RequestId::new(), RequestId::new());
+        output.begin(one, "1");
+        program.write_all(b"alone\n").unwrap();
+        output.begin(two, "1");
+        program.write_all(b"either's\n").unwrap();
+        let tail = String::from_utf8(output.end(one, &report()).to_vec()).unwrap();
+        assert!(tail.contains("alone") && tail.contains("either's"), "{tail}");
+        program.write_all(b"the other's\n").unwrap();
+        output.end(two, &report());
+        program.write_all(b"nobody's\n").unwrap();
+        output.finish();
+        let ids: Vec<Option<RequestId>> = kept.0.lock().iter().map(|line| line.request_id).collect();
+        let (one, two) = (Some(one), Some(two));
+        assert_eq!(ids, [one, one, two, None, one, one, two, two, two, None]);
     }
 
     #[tokio::test]

@@ -91,10 +91,11 @@ struct Reader<'a> {
     seen: HashSet<String>,
 }
 
-/// Which request each stream is handling, by the platform's own lines: an instance handles one at a time.
+/// Which requests each stream is handling, by the platform's own lines. What a program writes while it handles
+/// several is nobody's.
 #[derive(Debug, Default)]
 struct Requests {
-    current: HashMap<String, String>,
+    current: HashMap<String, Vec<String>>,
 }
 
 // === impl Reader ===
@@ -139,14 +140,19 @@ impl Requests {
     /// Whether a line belongs to a request. Lines have to come in order.
     fn is_of(&mut self, event: &LogEvent, id: &str) -> bool {
         let named = |prefix: &str| event.message.strip_prefix(prefix)?.split_whitespace().next();
+        let running = self.current.entry(event.log_stream_name.clone()).or_default();
         if let Some(started) = named("START RequestId: ") {
-            self.current.insert(event.log_stream_name.clone(), started.to_owned());
+            running.push(started.to_owned());
+            return started == id;
         }
-        if let Some(ended) = named("REPORT RequestId: ") {
-            self.current.remove(&event.log_stream_name);
+        if let Some(ended) = named("END RequestId: ") {
             return ended == id;
         }
-        self.current.get(&event.log_stream_name).is_some_and(|current| current == id)
+        if let Some(ended) = named("REPORT RequestId: ") {
+            running.retain(|request| request != ended);
+            return ended == id;
+        }
+        matches!(running.as_slice(), [only] if only == id)
     }
 }
 
@@ -184,6 +190,12 @@ mod tests {
             line("a", "END RequestId: 1"),
             line("a", "REPORT RequestId: 1\tDuration"),
             line("a", "afterwards"),
+            line("c", "START RequestId: 1 Version: 1"),
+            line("c", "START RequestId: 3 Version: 1"),
+            line("c", "of either"),
+            line("c", "END RequestId: 3"),
+            line("c", "REPORT RequestId: 3\tDuration"),
+            line("c", "mine again"),
         ];
         let mut requests = Requests::default();
         let mine: Vec<&str> = lines
@@ -193,7 +205,14 @@ mod tests {
             .collect();
         assert_eq!(
             mine,
-            ["START RequestId: 1 Version: 1", "mine", "END RequestId: 1", "REPORT RequestId: 1\tDuration"]
+            [
+                "START RequestId: 1 Version: 1",
+                "mine",
+                "END RequestId: 1",
+                "REPORT RequestId: 1\tDuration",
+                "START RequestId: 1 Version: 1",
+                "mine again",
+            ]
         );
     }
 
