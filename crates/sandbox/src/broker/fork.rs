@@ -156,6 +156,7 @@ impl Broker {
         if let Some(ember) = self.ember(number) {
             ember.orders = watched;
         }
+        self.prepare_roots(number);
     }
 
     /// The other end of its control socket is gone. One that is not forked may do without.

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::thread::ThreadNameSpaceType;
 use serde::{Deserialize, Serialize};
 
-use super::ember::Ember;
+use super::ember::{Ember, Verdict};
 use super::serve::Broker;
 use super::watch::{Kind, Watched};
 use crate::failure::{At, Failure};
@@ -116,6 +116,8 @@ impl Broker {
         let Some(instance) = self.instances.get_mut(&number) else { return };
         let Some(ember) = &mut instance.ember else { return };
         let may_fork = ember.refusal().is_ok();
+        // While its init runs the first roots are made beside it: they are there when it is done.
+        let may_come = may_fork || ember.verdict == Verdict::Open && ember.process.is_some();
         let roots = &mut ember.roots;
         // Never under a fork that is under way: its newborn would be born in the next one's root.
         if may_fork
@@ -129,7 +131,7 @@ impl Broker {
             let _ = say(control, &Order::Root, &[root.directory.as_fd()]);
             roots.taking = Some(root);
         }
-        let Some((make, remove)) = roots.work(may_fork.then_some(ember.queue.len())) else { return };
+        let Some((make, remove)) = roots.work(may_come.then_some(ember.queue.len())) else { return };
         let work = Work { make, remove, scratch_bytes: ember.outline.tmp_bytes };
         match self.send_child(number, &work) {
             Ok(child) => {
@@ -194,8 +196,15 @@ impl Broker {
     fn roots_failed(&mut self, number: Number, failure: &Failure) {
         let Some(ember) = self.ember(number) else { return };
         ember.roots.failures += 1;
-        if ember.roots.failures >= MOST_FAILURES {
-            self.retire(number, &format!("its roots cannot be made: {failure}"));
+        if ember.roots.failures < MOST_FAILURES {
+            return;
+        }
+        let reason = format!("its roots cannot be made: {failure}");
+        if ember.verdict == Verdict::Open {
+            // Its init runs: it serves as the only one.
+            ember.verdict = Verdict::Refused(reason);
+        } else {
+            self.retire(number, &reason);
         }
     }
 

@@ -12,7 +12,7 @@
 use std::time::{Duration, Instant};
 
 use sandbox::Isolation;
-use sandbox::spec::Layers;
+use sandbox::spec::{Layers, Mount, Spec};
 
 use crate::common::{self, Case, World};
 
@@ -47,6 +47,7 @@ fn placed(world: &World) {
 fn costs(world: &World) {
     let spaced = starts(world, 50, Duration::from_millis(50));
     print("50 ms apart, 2 in the pool", &spaced);
+    print("the same with twenty mounts more", &starts_of(world, &furnished(), 50, Duration::from_millis(50)));
     let begin = Instant::now();
     let row = starts(world, 50, Duration::ZERO);
     println!("    50 starts in a row: {} ms", begin.elapsed().as_millis());
@@ -58,14 +59,29 @@ fn costs(world: &World) {
     println!("    50 starts in a row without a pool: {} ms", begin.elapsed().as_millis());
 }
 
-/// Microseconds from the request to the answer, sorted.
+/// A spec with as many mounts and files as a function has.
+fn furnished() -> Spec {
+    let mut spec = common::spec(&["/usr/bin/sleep", "600"], Layers::ALL);
+    for number in 0..10 {
+        let target = format!("/etc/directory-{number}").into();
+        spec.mounts.push(Mount::ReadOnly { source: "/usr/bin".into(), target });
+        spec.mounts.push(Mount::File { text: "x".to_owned(), target: format!("/etc/file-{number}").into() });
+    }
+    spec
+}
+
 fn starts(world: &World, count: usize, gap: Duration) -> Vec<u128> {
+    starts_of(world, &common::spec(&["/usr/bin/sleep", "600"], Layers::ALL), count, gap)
+}
+
+/// Microseconds from the request to the answer, sorted.
+fn starts_of(world: &World, spec: &Spec, count: usize, gap: Duration) -> Vec<u128> {
     let mut times = Vec::new();
     world.runtime.block_on(async {
         let mut running = Vec::new();
         for _ in 0..count {
             tokio::time::sleep(gap).await;
-            let spec = common::spec(&["/usr/bin/sleep", "600"], Layers::ALL);
+            let spec = spec.clone();
             let begin = Instant::now();
             let (sandbox, output) = common::start(&world.handle, spec).await.unwrap();
             times.push(begin.elapsed().as_micros());
