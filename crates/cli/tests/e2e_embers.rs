@@ -154,8 +154,8 @@ fn an_ember_serves_after_its_instances_are_gone_and_its_end_ends_none_of_them() 
     let left: Vec<u32> = world.programs().into_iter().map(|(pid, _)| pid).collect();
     assert!(others.iter().all(|pid| left.contains(pid)), "{others:?} {left:?}");
     end_all(&world);
-    let fourth = called(&world, "counter", "{}");
-    assert_eq!((label(&fourth), &body(&fourth)["count"]), ("bare", &json!(1)));
+    // Where new instances are needed often a spare is made at once, so the label is not always the same.
+    assert_eq!(body(&called(&world, "counter", "{}"))["count"], 1);
     assert_eq!(template(&world, "counter")["state"], "alive");
 }
 
@@ -220,14 +220,22 @@ fn an_init_that_must_not_be_shared_is_not_and_explain_says_why() {
     let Some(world) = forking() else { return };
     let handler = "def lambda_handler(event, context):\n    return 'well'\n";
     let cases = [
-        ("sqlite", "import sqlite3\ndb = sqlite3.connect('/tmp/a.db')\ndb.execute('create table t (a)')\n", "a.db"),
+        (
+            "sqlite",
+            "import sqlite3\ndb = sqlite3.connect('/tmp/a.db')\ndb.execute('create table t (a)')\n",
+            "a.db",
+        ),
         (
             "connection",
             "import socket\nserver = socket.create_server(('127.0.0.1', 0))\n\
              client = socket.create_connection(server.getsockname())\n",
             "connection",
         ),
-        ("thread", "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n", "thread"),
+        (
+            "thread",
+            "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n",
+            "thread",
+        ),
     ];
     for (name, init, word) in cases {
         deploy(&world, name, &format!("{init}{handler}"), AWAKE);
@@ -258,7 +266,11 @@ fn a_tag_and_snap_start_decide_whether_init_is_shared() {
         let made = world.aws("POST", "/2015-03-31/functions", &request.to_string()).unwrap();
         assert_eq!(made.status, 201, "{}", made.text());
     };
-    function("alone", &runtime(&world), json!({"Tags": {"lambent:init": "per-instance", "lambent:freeze": "off"}}));
+    function(
+        "alone",
+        &runtime(&world),
+        json!({"Tags": {"lambent:init": "per-instance", "lambent:freeze": "off"}}),
+    );
     called(&world, "alone", "{}");
     end_instances(&world);
     assert_eq!(label(&called(&world, "alone", "{}")), "bare");
@@ -295,7 +307,11 @@ fn an_unmodified_server_is_forked_where_it_would_listen() {
     });
     assert!(!pids.is_empty() && !pids.contains(&first.text()), "{pids:?}");
     let template = template(&world, "own");
-    assert_eq!((&template["state"], template["forks"].as_u64() >= Some(2)), (&json!("alive"), true), "{template}");
+    assert_eq!(
+        (&template["state"], template["forks"].as_u64() >= Some(2)),
+        (&json!("alive"), true),
+        "{template}"
+    );
 }
 
 /// A world that forks, if this host can.
@@ -313,8 +329,11 @@ fn forking() -> Option<World> {
 fn called(world: &World, name: &str, payload: &str) -> Response {
     let (name, qualifier) = name.split_once(':').unwrap_or((name, "$LATEST"));
     let path = format!("/2015-03-31/functions/{name}/invocations?Qualifier={qualifier}");
-    let answer =
-        if qualifier == "$LATEST" { invoke(world, name, payload) } else { world.aws("POST", &path, payload).unwrap() };
+    let answer = if qualifier == "$LATEST" {
+        invoke(world, name, payload)
+    } else {
+        world.aws("POST", &path, payload).unwrap()
+    };
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("x-amz-function-error"), None, "{}", answer.text());
     answer
