@@ -70,6 +70,7 @@ pub(crate) struct Pending {
 }
 
 /// What an ended request came to, for its record.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Ended {
     pub begun: Instant,
     pub answered: Instant,
