@@ -96,6 +96,10 @@ impl Roots {
         };
         let ahead =
             self.ready.len() + usize::from(self.taking.is_some()) + usize::from(self.current.is_some());
+        // Forks that wait and have their roots come first: more are made after the last hello.
+        if waiting > 0 && ahead >= waiting {
+            return None;
+        }
         let missing = (AHEAD + waiting).saturating_sub(ahead).min(AT_ONCE);
         if self.child.is_some() || (missing == 0 && self.spent.len() < AHEAD) {
             return None;
