@@ -414,10 +414,10 @@ fn instances(world: &World) -> BTreeSet<String> {
 }
 
 fn end_all(world: &World) {
-    for (pid, _) in world.programs() {
-        kill(pid);
-    }
-    wait_until(SOON, "no program is left", || world.programs().is_empty()).unwrap();
+    let pids: Vec<u32> = world.programs().into_iter().map(|(pid, _)| pid).collect();
+    pids.iter().for_each(|pid| kill(*pid));
+    let gone = || world.programs().iter().all(|(pid, _)| !pids.contains(pid));
+    wait_until(SOON, "the programs are gone", gone).unwrap();
 }
 
 /// The processes of embers that are alive, as the status says.
