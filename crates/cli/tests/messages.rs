@@ -148,7 +148,7 @@ fn a_setting_out_of_range() {
     exit 1
     --- stdout
     --- stderr
-    error: tag `lambent:idle-seconds` has the value `0`, but takes whole seconds from 1 to 86400; default 300
+    error: tag `lambent:idle-seconds` has the value `0`, but takes whole seconds from 1 to 86400, or auto; default auto, which is learned
     "##);
 }
 
