@@ -25,7 +25,8 @@ pub(crate) struct Ring {
 impl Ring {
     /// A ring of so many.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, records: Mutex::default() }
+        // All of it at once: memory that was never written to costs nothing, and a ring that grows would double.
+        Self { capacity, records: Mutex::new(VecDeque::with_capacity(capacity)) }
     }
 
     /// Takes a request in, at the cost of the oldest.
