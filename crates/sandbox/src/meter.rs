@@ -31,6 +31,8 @@ pub(crate) struct Dials {
     pub(crate) offset: i64,
     pub(crate) memory: bool,
     pub(crate) peak: Option<Peak>,
+    /// Bytes that it uses and that are counted elsewhere: a forked instance's share of its ember.
+    pub(crate) shared: u64,
 }
 
 /// A file with CPU time.
@@ -102,13 +104,15 @@ impl Meter {
 
     /// Most bytes of memory at any moment since the last call, or since the start, and begins anew.
     ///
-    /// Where the kernel cannot forget a peak (version 2 before Linux 6.12), since the start.
+    /// Where the kernel cannot forget a peak (version 2 before Linux 6.12), since the start. Of a forked instance with what
+    /// it shares with its ember, as the limit counts it; [`Self::memory_bytes`] is what it has by itself.
     #[expect(clippy::must_use_candidate, reason = "it is called for its effect, too")]
     pub fn take_peak(&self) -> Option<u64> {
         let counters = self.counters.read();
-        let file = counters.peak.as_ref()?;
+        let shared = counters.dials.shared;
+        let Some(file) = counters.peak.as_ref() else { return (shared > 0).then_some(shared) };
         let mut buffer = [0; LINE];
-        let peak = first_number(read(file, &mut buffer)?);
+        let peak = first_number(read(file, &mut buffer)?).map(|peak| peak.saturating_add(shared));
         if counters.dials.peak == Some(Peak::Resettable) {
             // Without it the next figure is this one again, which is not wrong.
             let _ = rustix::io::pwrite(file, b"0", 0);
@@ -149,7 +153,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_file_is_read_in_its_unit_and_without_what_was_before() {
-        let with = |cpu, offset| Dials { cpu: Some(cpu), offset, memory: true, peak: None };
+        let with = |cpu, offset| Dials { cpu: Some(cpu), offset, memory: true, ..Dials::default() };
         let files = |text: &str| vec![file(text), file("4096\n")].into_iter();
         let meter = Meter::new(with(Clock::Nanoseconds, 500), files("2000000\n"));
         assert_eq!(
@@ -162,6 +166,15 @@ mod tests {
         assert_eq!(meter.cpu_micros(), Some(100), "what was used elsewhere before");
         meter.replace(with(Clock::Statistics, 0), files("something else"));
         assert_eq!(meter.cpu_micros(), None);
+    }
+
+    #[test]
+    fn the_peak_of_a_forked_instance_holds_what_it_shares() {
+        let peak = Dials { shared: 100, peak: Some(Peak::Rising), ..Dials::default() };
+        let meter = Meter::new(peak, std::iter::once(file("23")));
+        assert_eq!(meter.take_peak(), Some(123));
+        meter.replace(Dials { peak: None, ..peak }, std::iter::empty());
+        assert_eq!((meter.take_peak(), meter.memory_bytes()), (Some(100), None), "not placed yet");
     }
 
     #[test]

@@ -115,11 +115,13 @@ impl Broker {
         let process = self.watch.add(process, number, Kind::Process).at(|| "watch a newborn")?;
         let newborn = Newborn::of(ember_number, birth.root.number);
         ember.instances.insert(number);
+        let shared = ember.anonymous_bytes;
         let mut instance = Instance::forked(parent, newborn, (id.clone(), pid, process))?;
         instance.addresses.clone_from(&addresses);
         self.instances.insert(number, instance);
         let clock = process::clock(pid);
-        let meter = Dials { cpu: clock.is_some().then_some(Clock::Nanoseconds), ..Dials::default() };
+        let cpu = clock.is_some().then_some(Clock::Nanoseconds);
+        let meter = Dials { cpu, shared, ..Dials::default() };
         let (ticket, v4) = (birth.ticket, sockets.len());
         let event = Event::Started { ticket, sandbox: number, id, v4, v6: 0, listener: false, meter };
         self.tell(&event, sockets.into_iter().chain(clock).collect());

@@ -47,6 +47,7 @@ impl Broker {
     /// The mover has reported.
     pub(super) fn placed(&mut self, moved: &Moved) {
         let Some(group) = self.tree.as_ref().ok().map(|tree| tree.known(&moved.id)) else { return };
+        let shared = self.shared_bytes(moved.number);
         let Some(instance) = self.instances.get_mut(&moved.number) else {
             // It has ended meanwhile.
             group.kill();
@@ -67,6 +68,7 @@ impl Broker {
         }
         let (mut meter, files) = group.meter(&Usage::default());
         meter.offset = i64::try_from(moved.cpu_micros).unwrap_or_default().saturating_neg();
+        meter.shared = shared;
         instance.group = Some(group);
         instance.limits = moved.limits;
         let owner = instance.owner();
@@ -83,6 +85,13 @@ impl Broker {
             }
         }
         self.advance(ember);
+    }
+
+    /// What an instance shares with its ember.
+    fn shared_bytes(&self, number: Number) -> u64 {
+        let born = self.instances.get(&number).and_then(|instance| instance.newborn.as_ref());
+        let parent = born.and_then(|born| self.instances.get(&born.ember));
+        parent.and_then(|parent| parent.ember.as_ref()).map_or(0, |ember| ember.anonymous_bytes)
     }
 
     /// A forked instance has ended.

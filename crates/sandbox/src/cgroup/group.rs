@@ -109,6 +109,7 @@ impl Group {
             offset: i64::try_from(before.cpu_micros).unwrap_or_default(),
             memory: memory.is_some(),
             peak: peak.is_some().then_some(kind),
+            shared: 0,
         };
         (dials, [cpu, memory, peak].into_iter().flatten().map(OwnedFd::from).collect())
     }

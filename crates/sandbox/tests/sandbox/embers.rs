@@ -146,6 +146,8 @@ fn placed(world: &World) {
         || one.sandbox.meter().cpu_micros().is_some_and(|micros| (400_000..2_000_000).contains(&micros));
     assert!(eventually(SOON, metered), "{:?}", one.sandbox.meter().cpu_micros());
     assert!(eventually(SOON, || one.sandbox.meter().memory_bytes().is_some()));
+    let peak = one.sandbox.meter().take_peak();
+    assert!(peak.is_some_and(|peak| (30 << 20..128 << 20).contains(&peak)), "with what it shares: {peak:?}");
     one.tell("held = bytearray(120 << 20)");
     let exit = world.runtime.block_on(one.sandbox.exited());
     assert!(exit.out_of_memory, "the ember's memory counts: {exit:?}");
