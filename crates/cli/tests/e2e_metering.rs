@@ -78,6 +78,58 @@ fn a_burner_is_metered_within_two_percent() {
 }
 
 #[test]
+fn the_first_request_of_a_fork_is_metered_as_well() {
+    // Its instance is moved into groups of its own while it computes.
+    let world = world().start().unwrap();
+    if !measures(&world, "metering of first requests") {
+        return;
+    }
+    for name in ["first", "second", "third"] {
+        deploy(&world, name, BURNER, &[]);
+        let response = invoke(&world, name, r#"{"seconds": 0.3}"#);
+        let said: Value = serde_json::from_slice(&response.body).unwrap();
+        let (truth, metered) =
+            (said["micros"].as_u64().unwrap(), figure(&response, "x-lambent-cpu-micros").unwrap());
+        assert!(within(metered, truth, 2), "metered {metered} us of {truth}");
+        assert_ne!(response.header("x-lambent-start"), Some("warm"));
+        // Nor is it the ember's: what is not the request's is far less than the request.
+        let init = cpu(&explained(&world, name), "init");
+        assert!(init < 200_000, "{init} us of init");
+    }
+}
+
+/// The same for a language with threads of its own.
+const NODE: &str = "\
+export const handler = async (event) => {
+  const begun = process.cpuUsage();
+  const used = () => { const since = process.cpuUsage(begun); return since.user + since.system; };
+  while (used() < event.seconds * 1e6) {}
+  return { micros: used() };
+};
+";
+
+#[test]
+fn other_languages_are_metered_alike() {
+    let world = world().start().unwrap();
+    if !measures(&world, "metering of Node.js") {
+        return;
+    }
+    let runtimes = fixture::status(&world)["runtimes"].to_string();
+    if !runtimes.contains("nodejs") {
+        not_run("metering of Node.js", "this host has no Node.js");
+        return;
+    }
+    let folder = world.folder("node", &[("index.mjs", NODE)]).unwrap();
+    world.run(&["deploy", folder.to_str().unwrap(), "--name", "node"]).unwrap();
+    invoke(&world, "node", r#"{"seconds": 0}"#);
+    let response = invoke(&world, "node", r#"{"seconds": 0.3}"#);
+    let said: Value = serde_json::from_slice(&response.body).unwrap();
+    let (truth, metered) =
+        (said["micros"].as_u64().unwrap(), figure(&response, "x-lambent-cpu-micros").unwrap());
+    assert!(within(metered, truth, 2), "metered {metered} us of {truth}");
+}
+
+#[test]
 fn memory_is_what_the_instance_held() {
     let world = world().start().unwrap();
     if !measures(&world, "metering of memory") {
@@ -221,6 +273,20 @@ fn headers_of_a_url_are_opt_in() {
     assert_eq!(warm.header("x-lambent-start"), Some("warm"));
     assert_eq!(figure(&warm, "x-lambent-start-micros"), Some(0));
     assert_eq!(warm.header("x-lambent-request-id"), warm.header("x-amzn-requestid"));
+}
+
+#[test]
+fn a_function_cannot_say_what_it_cost() {
+    let world = world().start().unwrap();
+    let liar = HELLO
+        .replace("'body'", "'headers': {'x-lambent-start': 'free', 'x-lambent-run-micros': '0'}, 'body'");
+    deploy(&world, "liar", &liar, &["--headers", "on"]);
+    let response = world.get(&host("liar"), "/").unwrap();
+    assert_ne!(response.header("x-lambent-start"), Some("free"));
+    assert!(figure(&response, "x-lambent-run-micros").unwrap() > 0);
+    // Where they are off the names are the function's own.
+    deploy(&world, "free", &liar, &[]);
+    assert_eq!(world.get(&host("free"), "/").unwrap().header("x-lambent-start"), Some("free"));
 }
 
 #[test]
