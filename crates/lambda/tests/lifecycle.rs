@@ -143,7 +143,10 @@ async fn snap_start_is_in_force_for_published_versions() {
     let asked = json!({"SnapStart": {"ApplyOn": "PublishedVersions"}});
     let refused = platform.json("PUT", &configuration, asked.clone()).await;
     let message = "python3.11 is not supported for SnapStart enabled functions.";
-    assert_eq!((refused.code(), &refused.json["message"]), ("InvalidParameterValueException", &json!(message)));
+    assert_eq!(
+        (refused.code(), &refused.json["message"]),
+        ("InvalidParameterValueException", &json!(message))
+    );
     let mut wanted = asked;
     wanted["Runtime"] = "python3.12".into();
     let latest = platform.json("PUT", &configuration, wanted).await;

@@ -28,7 +28,7 @@ enum Way {
     /// It is to be forked.
     Fork { ember: Arc<Ember>, tier: Tier, why: String },
     /// This start's instance is here already.
-    There(Instance),
+    There(Box<Instance>),
     /// There is none to be had, and why.
     Bare(String),
     /// It was taken away meanwhile: look again.
@@ -52,19 +52,21 @@ pub(crate) async fn start(
     let mut why = "its embers ended as soon as they were made".to_owned();
     for _ in 0..ATTEMPTS {
         match look(node, version, &mut clock).await? {
-            Way::There(instance) => return Ok(instance),
-            Way::Fork { ember, tier, why: reason } => match ember.fork(node, version, ahead, &mut clock).await {
-                Ok(newborn) => {
-                    let tier = if ahead { Tier::Spare } else { tier };
-                    return Ok(Instance::new(version, newborn, clock.start(tier, reason)));
+            Way::There(instance) => return Ok(*instance),
+            Way::Fork { ember, tier, why: reason } => {
+                match ember.fork(node, version, ahead, &mut clock).await {
+                    Ok(newborn) => {
+                        let tier = if ahead { Tier::Spare } else { tier };
+                        return Ok(Instance::new(version, newborn, clock.start(tier, reason)));
+                    }
+                    Err(error) => {
+                        tracing::warn!(function = version.name, %error, "an ember could not be forked");
+                        why = format!("its ember could not be forked: {error}");
+                        node.templates.broken(&ember, &error.to_string());
+                        clock.mark("failed fork");
+                    }
                 }
-                Err(error) => {
-                    tracing::warn!(function = version.name, %error, "an ember could not be forked");
-                    why = format!("its ember could not be forked: {error}");
-                    node.templates.broken(&ember, &error.to_string());
-                    clock.mark("failed fork");
-                }
-            },
+            }
             Way::Bare(reason) => {
                 why = reason;
                 break;
@@ -77,13 +79,11 @@ pub(crate) async fn start(
     let _refill = Refill { node, version };
     match waiting? {
         Ok(ready) => {
-            node.templates.spent(&version.name, Tier::Standby, clock.elapsed());
             return Ok(Instance::new(version, ready, clock.start(Tier::Standby, why)));
         }
         Err(reason) => why = format!("{why}; {reason}"),
     }
     let ready = init::run(node, version, Purpose::Instance, &mut clock).await?;
-    node.templates.spent(&version.name, Tier::Bare, clock.elapsed());
     Ok(Instance::new(version, ready, clock.start(Tier::Bare, why)))
 }
 
@@ -122,7 +122,7 @@ async fn look(node: &Arc<Node>, version: &Arc<Version>, clock: &mut Clock) -> Re
                 Some(ready) => {
                     // What is left of the wait belongs to its last phase.
                     clock.mark("sharing");
-                    Way::There(Instance::new(version, ready, clock.start(Tier::Bare, why)))
+                    Way::There(Box::new(Instance::new(version, ready, clock.start(Tier::Bare, why))))
                 }
                 None => Way::Bare(why),
             }

@@ -11,7 +11,6 @@ use sandbox::handle::Channels;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use types::function::Version;
-use types::metering::Tier;
 
 use super::kindle::{Candidate, Voice};
 use crate::compose::Identity;
@@ -83,7 +82,6 @@ impl Ember {
         spare: bool,
         clock: &mut Clock,
     ) -> Result<Ready, ForkError> {
-        let began = Instant::now();
         let lineage = Use::begin(&self.account);
         let identity = Identity::new(version, jiff::Timestamp::now());
         let (Outlet { output, closing, .. }, writer) = Outlet::open(node, version, &identity)?;
@@ -103,7 +101,6 @@ impl Ember {
         let (tree, protocol) = forked.map_err(|_| ForkError::Silent(limit))??;
         clock.mark("fork");
         self.forks.fetch_add(1, Ordering::Relaxed);
-        node.templates.spent(&version.name, Tier::Ember, began.elapsed());
         Ok(Ready { id: identity.id, tree, output, protocol, address: None, lineage: Some(lineage), closing })
     }
 

@@ -22,9 +22,9 @@ use crate::web::Server;
 /// A process that has run its init.
 pub(super) enum Kindled {
     /// It waits to be forked.
-    Waits(Candidate),
+    Waits(Box<Candidate>),
     /// It is an instance, and why no other comes from its init.
-    Alone(Ready, String),
+    Alone(Box<Ready>, String),
 }
 
 /// A process that waits to be forked.
@@ -58,10 +58,10 @@ pub(super) async fn kindle(
     clock.mark("sandbox");
     let said = init::in_time(node, version, &mut parts, clock, async |parts| said(parts).await).await?;
     Ok(match said {
-        Said::Waits(voice, unshareable) => Kindled::Waits(Candidate { parts, voice, unshareable }),
+        Said::Waits(voice, unshareable) => Kindled::Waits(Box::new(Candidate { parts, voice, unshareable })),
         Said::Listens(address, reason) => {
             let server = Server::new(Arc::clone(&parts.tree), address, node.tracker.clone());
-            Kindled::Alone(ready(parts, Protocol::Own(server)), reason)
+            Kindled::Alone(Box::new(ready(parts, Protocol::Own(server))), reason)
         }
     })
 }
@@ -93,12 +93,7 @@ async fn said(parts: &mut Parts) -> Result<Said, Fault> {
 
 impl Candidate {
     /// It is not forked, and goes on as an instance.
-    pub async fn alone(
-        self,
-        node: &Node,
-        version: &Version,
-        clock: &mut Clock,
-    ) -> Result<Ready, StartError> {
+    pub async fn alone(self, node: &Node, version: &Version, clock: &mut Clock) -> Result<Ready, StartError> {
         let Self { mut parts, voice, .. } = self;
         let mut connection = match voice {
             Voice::Shim(shim) => return Ok(ready(parts, Protocol::Frames(shim))),

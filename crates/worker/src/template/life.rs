@@ -17,8 +17,8 @@ use types::settings::Init;
 
 use super::ember::{Account, Ember};
 use super::inputs::Key;
-use super::templates::{Only, Outcome, State, not_shared};
 use super::kindle::{Candidate, Kindled, kindle};
+use super::templates::{Only, Outcome, State, not_shared};
 use crate::init::{Ready, StartError};
 use crate::metering::{Books, Origin, Shared};
 use crate::phases::Clock;
@@ -37,9 +37,9 @@ pub(super) struct Work {
 /// What a run of the init came to.
 enum Made {
     /// It may be forked.
-    Sharable(Candidate),
+    Sharable(Box<Candidate>),
     /// It must not be.
-    Refused(Ready, Vec<String>),
+    Refused(Box<Ready>, Vec<String>),
     Failed(StartError),
 }
 
@@ -74,7 +74,7 @@ pub(super) async fn live(node: Arc<Node>, work: Work) {
     let mut costs = costs(&node, &version, &ember);
     loop {
         let kept = async {
-            weigh(&node, &key, &ember).await;
+            weigh(&ember).await;
             guard(&node, &ember).await
         };
         let end = until(&node, &retire, kept).await.unwrap_or(End::Retired);
@@ -128,7 +128,6 @@ async fn until<T>(node: &Node, retire: &CancellationToken, work: impl Future<Out
 /// Runs the init and has the platform look at what it has left behind.
 async fn make(node: &Node, version: &Arc<Version>, clock: &mut Clock) -> Made {
     let kindled = kindle(node, version, clock).await;
-    node.templates.spent(&version.name, Tier::Bare, clock.elapsed());
     let (ready, vetoes) = match kindled {
         Err(error) => return Made::Failed(error),
         Ok(Kindled::Alone(ready, reason)) => (ready, vec![reason]),
@@ -139,7 +138,7 @@ async fn make(node: &Node, version: &Arc<Version>, clock: &mut Clock) -> Made {
                 return Made::Sharable(candidate);
             }
             match candidate.alone(node, version, clock).await {
-                Ok(ready) => (ready, vetoes),
+                Ok(ready) => (Box::new(ready), vetoes),
                 Err(error) => return Made::Failed(error),
             }
         }
@@ -178,10 +177,10 @@ fn verdict(
         Some(Made::Refused(ready, vetoes)) => {
             let why = not_shared(&vetoes);
             let state = State::Refused { reasons: vetoes.into(), until: None };
-            (state, Outcome::Refused { only: Only::new(ready), clock, why }, None)
+            (state, Outcome::Refused { only: Only::new(*ready), clock, why }, None)
         }
         Some(Made::Sharable(candidate)) => {
-            let ember = Arc::new(Ember::new(candidate, clock, account));
+            let ember = Arc::new(Ember::new(*candidate, clock, account));
             (State::Alive(Arc::clone(&ember)), Outcome::Alive(Arc::clone(&ember)), Some(ember))
         }
     }
@@ -227,10 +226,9 @@ async fn renew(
 }
 
 /// Measures an ember.
-async fn weigh(node: &Node, key: &Key, ember: &Ember) {
+async fn weigh(ember: &Ember) {
     let bytes = ember.tree().usage().await.memory_bytes;
     ember.set_memory(bytes);
-    node.templates.weighed(&key.function, bytes);
 }
 
 /// What the end of an ember means for its version.

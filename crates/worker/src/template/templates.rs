@@ -12,9 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::function::Version;
-use types::metering::Tier;
 
-use super::costs::Costs;
 use super::ember::{Account, Ember};
 use super::inputs::{Inputs, Key};
 use super::life;
@@ -32,7 +30,6 @@ const PAUSE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Templates {
     slots: Mutex<Slots>,
-    costs: Mutex<HashMap<String, Costs>>,
 }
 
 #[derive(Default)]
@@ -105,9 +102,6 @@ pub(crate) enum Retirement {
 #[derive(Debug, Clone)]
 pub(crate) struct Alive {
     pub key: Key,
-    pub made: Instant,
-    /// When an instance last came from it or ended.
-    pub used: Instant,
     /// Instances of it that live.
     pub living: u32,
     pub memory_bytes: u64,
@@ -162,11 +156,6 @@ impl Templates {
         Found::Making(making, why)
     }
 
-    /// Has an ember made where there could be one and is none, before anybody asks.
-    pub fn prewarm(&self, node: &Arc<Node>, version: &Arc<Version>) {
-        drop(self.find(node, version));
-    }
-
     /// Whether a version has an ember that can be forked.
     pub fn is_alive(&self, key: &Key) -> bool {
         matches!(self.slots.lock().by_key.get(key), Some(Slot { state: State::Alive(_), .. }))
@@ -178,13 +167,7 @@ impl Templates {
         let alive = slots.by_key.iter().filter_map(|(key, slot)| {
             let State::Alive(ember) = &slot.state else { return None };
             let account = *slot.account.borrow();
-            Some(Alive {
-                key: key.clone(),
-                made: ember.made(),
-                used: account.last,
-                living: account.living,
-                memory_bytes: ember.memory_bytes(),
-            })
+            Some(Alive { key: key.clone(), living: account.living, memory_bytes: ember.memory_bytes() })
         });
         alive.collect()
     }
@@ -214,7 +197,6 @@ impl Templates {
             }
             stays
         });
-        self.costs.lock().remove(function);
     }
 
     /// How long a version's ember stays once its last instance has ended.
@@ -227,7 +209,8 @@ impl Templates {
     /// An ember could not be forked: it goes. One that never could makes its version do without for a while.
     pub fn broken(&self, ember: &Arc<Ember>, reason: &str) {
         let mut slots = self.slots.lock();
-        let is_it = |slot: &&mut Slot| matches!(&slot.state, State::Alive(known) if Arc::ptr_eq(known, ember));
+        let is_it =
+            |slot: &&mut Slot| matches!(&slot.state, State::Alive(known) if Arc::ptr_eq(known, ember));
         let Some(slot) = slots.by_key.values_mut().find(is_it) else { return };
         slot.retire.cancel();
         slot.set(if ember.forks() == 0 {
@@ -235,21 +218,6 @@ impl Templates {
         } else {
             State::Gone(format!("the last one could not be forked any more: {reason}"))
         });
-    }
-
-    /// A start has cost this much.
-    pub fn spent(&self, function: &str, tier: Tier, duration: Duration) {
-        self.costs.lock().entry(function.to_owned()).or_default().spent(tier, duration);
-    }
-
-    /// An ember was measured.
-    pub(super) fn weighed(&self, function: &str, bytes: u64) {
-        self.costs.lock().entry(function.to_owned()).or_default().weighed(bytes);
-    }
-
-    /// What starts of a function have cost.
-    pub fn costs(&self, function: &str) -> Costs {
-        self.costs.lock().get(function).copied().unwrap_or_default()
     }
 
     /// What a function has, for the status.

@@ -1,5 +1,6 @@
 //! Tests of the whole crate over plain processes; see [`crate::testing`].
 
+mod embers;
 mod ends;
 mod pools;
 mod web;

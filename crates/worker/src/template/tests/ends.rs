@@ -53,11 +53,10 @@ async fn an_ember_that_was_of_use_is_replaced_when_it_breaks() {
     let second = scene.start().await;
     assert_eq!((second.start.tier, scene.inits()), (Tier::Bare, 2));
     let third = scene.start().await;
-    assert_eq!((third.start.tier, scene.inits(), scene.template().state), (
-        Tier::Ember,
-        2,
-        TemplateState::Alive
-    ));
+    assert_eq!(
+        (third.start.tier, scene.inits(), scene.template().state),
+        (Tier::Ember, 2, TemplateState::Alive)
+    );
 }
 
 #[tokio::test]
@@ -137,12 +136,12 @@ async fn a_drain_and_a_deletion_leave_no_ember() {
 #[tokio::test]
 async fn an_ember_made_in_advance_waits_for_its_first_start() {
     let scene = Scene::new();
-    scene.node.templates.prewarm(&scene.node, &scene.version);
+    drop(scene.node.templates.find(&scene.node, &scene.version));
     wait_until("it is there", || scene.template().state == TemplateState::Alive).await;
     assert_eq!(scene.start().await.start.tier, Tier::Ember);
     let other = Scene::new();
     other.forks.vetoes.lock().push("it has a second thread".to_owned());
-    other.node.templates.prewarm(&other.node, &other.version);
+    drop(other.node.templates.find(&other.node, &other.version));
     wait_until("it is refused", || other.template().state == TemplateState::Refused).await;
     assert_eq!(other.forks.counts(), (0, 0), "nobody wants the process");
 }
