@@ -37,8 +37,8 @@ use crate::pool::{Lease, Memories, Node, Parts, Refused, Remembered};
 use crate::runtimes::Runtimes;
 use crate::shim;
 use crate::status::Status;
-use crate::trace::Trace;
 use crate::template;
+use crate::trace::Trace;
 
 /// Instances that may turn out gone before a request is given up.
 const ATTEMPTS: u32 = 3;
@@ -188,8 +188,7 @@ impl Worker {
     /// [`ComposeError`] when nothing of the version can be started here.
     pub fn isolation(&self, version: &Version) -> Result<Spec, ComposeError> {
         let composer = &self.node.composer;
-        let purpose =
-            if composer.embers(version).is_ok() { Purpose::Ember } else { Purpose::Instance };
+        let purpose = if composer.embers(version).is_ok() { Purpose::Ember } else { Purpose::Instance };
         let composed = composer.compose(version, &Identity::example(version), purpose);
         composed
             .map(|composition| composition.spec)
@@ -333,12 +332,7 @@ impl Dispatch for Worker {
     }
 }
 
-async fn run_event(
-    mut lease: Lease,
-    event: Event,
-    arrival: Arrival,
-    limit: u64,
-) -> Result<Outcome, Refusal> {
+async fn run_event(mut lease: Lease, event: Event, arrival: Arrival, limit: u64) -> Result<Outcome, Refusal> {
     let requests = Arc::clone(&lease.function().node().requests);
     for _ in 0..ATTEMPTS {
         match invocation::event(&mut lease, &event, arrival, limit).await {

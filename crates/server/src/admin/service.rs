@@ -128,7 +128,10 @@ impl Admin {
             Some(trace) => page(&trace),
             None => error(
                 StatusCode::NOT_FOUND,
-                &format!("request {request} is not among the last {} that this server has seen", worker::trace::KEPT),
+                &format!(
+                    "request {request} is not among the last {} that this server has seen",
+                    worker::trace::KEPT
+                ),
             ),
         }
     }

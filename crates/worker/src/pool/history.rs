@@ -66,7 +66,8 @@ impl History {
 impl Entry {
     fn happening(&self, now: Duration, changes: &[Change]) -> Happening {
         let started = self.what != What::Stopped;
-        let decided = changes.iter().find(|change| change.instance == self.key.0 && change.started == started);
+        let decided =
+            changes.iter().find(|change| change.instance == self.key.0 && change.started == started);
         let why = match decided {
             Some(change) => change.why.clone(),
             None if started => String::new(),
