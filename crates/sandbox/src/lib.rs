@@ -7,6 +7,10 @@
 //! * `shell`: one per sandbox, prepared before it is needed; composes the root, then becomes the init;
 //! * the program, which the shell starts last, without any privilege.
 //!
+//! A program may be forked into instances (an *ember*, `Spec::ember`): each is a sandbox of its own in the namespaces of one.
+//! The broker checks each newborn (`process`, `peer`: what the kernel says of others) and has copies of itself aside for
+//! what takes long: one moves newborns into their control groups, short-lived ones make their roots.
+//!
 //! A `sweeper` beside the broker waits for its end and removes what a killed one has left.
 //!
 //! What each layer of isolation is made of: `root` (mounts), `cgroup`, `privileges`, `filter` (system calls).
