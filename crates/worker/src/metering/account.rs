@@ -80,3 +80,58 @@ impl Drop for Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::metering::Origin;
+    use crate::metering::meter::Meter;
+
+    struct Fake(Arc<AtomicU64>);
+
+    impl Meter for Fake {
+        fn cpu_micros(&self) -> Option<u64> {
+            Some(self.0.load(Ordering::Relaxed))
+        }
+
+        fn memory_bytes(&self) -> Option<u64> {
+            None
+        }
+
+        fn take_peak(&self) -> Option<u64> {
+            None
+        }
+    }
+
+    fn shared(account: &Arc<Account>) -> (Arc<AtomicU64>, Shared) {
+        let cpu = Arc::new(AtomicU64::new(40));
+        let (function, version, instance) = ("f".to_owned(), "1".to_owned(), String::new());
+        let origin = Origin { function, version, instance, start: None, ready: Instant::now() };
+        let books = Books::new(Box::new(Fake(Arc::clone(&cpu))), origin);
+        (cpu, account.share(books))
+    }
+
+    #[test]
+    fn what_instances_are_forked_from_is_counted_once_alive_and_gone() {
+        let account = Arc::new(Account::default());
+        let init = || account.total(iter::empty()).init.cpu / 1_000;
+        let (cpu, living) = shared(&account);
+        assert_eq!(init(), 40);
+        cpu.store(50, Ordering::Relaxed);
+        assert_eq!((init(), init()), (50, 50));
+        cpu.store(70, Ordering::Relaxed);
+        drop(living);
+        assert_eq!(init(), 70);
+        let (_, crashed) = shared(&account);
+        crashed.close(45);
+        assert_eq!(init(), 70 + 45);
+        account.add_init(5);
+        assert_eq!(init(), 120);
+        assert_eq!(account.total(iter::empty()).total().cpu, 120_000, "nothing is in another bucket");
+    }
+}
