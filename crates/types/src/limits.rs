@@ -28,7 +28,7 @@ pub struct Limits {
     /// starts without slowing down are, which is found out.
     pub starts: u32,
     /// Seconds an ember, which instances are forked from, may live before a new one takes its place
-    /// (`--limit-ember`).
+    /// (`--limit-ember`); 0: there are none.
     pub ember_seconds: u32,
     /// Percent of the machine's memory that idle instances and embers may come to hold (`--limit-idle-memory`):
     /// above it, memory gets dearer and they stay for less time.

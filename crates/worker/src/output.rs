@@ -28,6 +28,7 @@ const TAIL: usize = 4096;
 /// Bytes of one remembered line in an explanation.
 const RECENT_LINE: usize = 1024;
 const PIPE: usize = 1024 * 1024;
+const SMALL_PIPE: usize = 4096;
 const READ: usize = 16 * 1024;
 /// Reads of one go: a whole pipe, so that a function that never stops writing cannot hold a lock.
 const READS: usize = PIPE / READ;
@@ -153,6 +154,14 @@ impl Output {
     /// A request that began is given up without an end of its own.
     pub fn give_up(&self, request: RequestId) {
         self.lines.lock().requests.retain(|running| *running != request);
+    }
+
+    /// Gives most of the pipe's memory back, for a process that waits and says nothing: what one user may have in
+    /// pipes is limited, and those that come later would get less.
+    pub fn shrink(&self) {
+        if let Err(error) = rustix::pipe::fcntl_setpipe_size(&self.pipe, SMALL_PIPE) {
+            tracing::debug!(%error, "the output pipe stays large");
+        }
     }
 
     /// Writes a line of the platform's own.

@@ -75,7 +75,7 @@ struct LimitArguments {
     /// Instances of all functions that may be starting at once
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().starts)]
     limit_starts: u32,
-    /// Seconds a process that instances are forked from may live before a new one takes its place
+    /// Seconds a process that instances are forked from may live before a new one takes its place; 0: none is forked
     #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().ember_seconds)]
     limit_ember: u32,
     /// Percent of the machine's memory that idle instances may hold before they stay for less time

@@ -18,6 +18,7 @@ use crate::frames::{Connection, Shim};
 use crate::init::{Outlet, Ready};
 use crate::instance::Protocol;
 use crate::launcher::Tree;
+use crate::output::Output;
 use crate::phases::Clock;
 use crate::pool::Node;
 use crate::web::Server;
@@ -144,6 +145,10 @@ impl Ember {
     /// The sandbox's name.
     pub fn sandbox(&self) -> String {
         self.tree().id()
+    }
+
+    pub(super) fn output(&self) -> &Output {
+        &self.candidate.parts().output
     }
 
     pub(super) fn tree(&self) -> Arc<dyn Tree> {

@@ -225,8 +225,9 @@ async fn renew(
     ember.filter(|_| ours)
 }
 
-/// Measures an ember.
+/// Measures an ember that has nothing to say from now on.
 async fn weigh(ember: &Ember) {
+    ember.output().shrink();
     let bytes = ember.tree().usage().await.memory_bytes;
     ember.set_memory(bytes);
 }

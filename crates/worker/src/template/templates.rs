@@ -112,6 +112,9 @@ pub(crate) struct Alive {
 impl Templates {
     /// What there is to fork for `version`; has an ember made where there could be one.
     pub fn find(&self, node: &Arc<Node>, version: &Arc<Version>) -> Found {
+        if node.limits.ember_seconds == 0 {
+            return Found::None("this server forks nothing: its --limit-ember is 0".to_owned());
+        }
         if let Err(reason) = node.composer.embers(version) {
             return Found::None(reason);
         }

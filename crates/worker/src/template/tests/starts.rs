@@ -77,6 +77,14 @@ async fn of_those_who_wait_for_an_init_that_is_not_shared_one_gets_it() {
 }
 
 #[tokio::test]
+async fn a_server_can_be_told_to_fork_nothing() {
+    let scene = Scene::with(Limits { ember_seconds: 0, ..Limits::default() });
+    let (first, second) = (scene.start().await, scene.start().await);
+    assert_eq!((first.start.tier, second.start.tier, scene.inits()), (Tier::Bare, Tier::Bare, 2));
+    assert!(first.start.why.contains("--limit-ember is 0"), "{}", first.start.why);
+}
+
+#[tokio::test]
 async fn a_setting_and_a_runtime_can_rule_an_ember_out() {
     let mut scene = Scene::new();
     scene.change(|version| version.settings.init = Init::PerInstance);
