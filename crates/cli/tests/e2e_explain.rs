@@ -94,7 +94,8 @@ fn requests_that_never_ran_are_known_and_others_are_not() {
     let failed = trace(&world, failed.header("x-amzn-requestid").unwrap());
     assert_eq!((failed["ending"].as_str(), failed["instance"].as_str()), (Some("start_failed"), Some("")));
     assert!(failed["start"].is_null());
-    stretches(&failed);
+    let names: Vec<String> = stretches(&failed).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["queue"]);
 
     let unknown = "0b6a2c1e-3f69-4a6e-9c5e-0d6d1b0f7a11";
     let output = world.lambent(&["trace", unknown]).unwrap();
@@ -173,6 +174,14 @@ fn init_is_explained_and_failures_are_told() {
         "{broken:#}"
     );
     assert_eq!(broken["history"][0]["what"], "failed");
+    assert_eq!(broken["why"][0], "no instances: the last start failed");
+    let mut paused = Value::Null;
+    wait_until(SOON, "its starts pause", || {
+        invoke(&world, "broken", "{}");
+        paused = explain(&world, "broken");
+        paused["backing_off"].as_array().is_some_and(|paused| !paused.is_empty())
+    })
+    .unwrap();
     let shown = world.run(&["explain", "broken"]).unwrap();
     assert!(shown.contains("last failure"), "{shown}");
 

@@ -126,6 +126,16 @@ impl Explanation {
     }
 }
 
+// === impl Instances ===
+
+impl Instances {
+    /// However far they are.
+    #[must_use]
+    pub fn all(&self) -> usize {
+        self.starting + self.idle + self.busy + self.retiring
+    }
+}
+
 // === impl Costs ===
 
 impl From<Buckets> for Costs {

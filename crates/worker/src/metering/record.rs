@@ -220,8 +220,10 @@ impl Record {
         if handed > 0 {
             add("assign", handed);
         }
-        add("run", self.ran);
-        add("after", self.after);
+        if self.origin.start.is_some() {
+            add("run", self.ran);
+            add("after", self.after);
+        }
         spans
     }
 

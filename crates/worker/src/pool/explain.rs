@@ -1,7 +1,7 @@
 //! What a function's state comes to, as one value. Reads only; the reasons are those of whoever decided.
 
 use super::function::Function;
-use crate::explain::{Explanation, Instances};
+use crate::explain::{Explanation, Happening, Instances, What};
 use crate::status::{self, State, Template};
 
 // === impl Function ===
@@ -13,13 +13,20 @@ impl Function {
         let changes = status.scaling.as_ref().map_or(&[][..], |scaling| &scaling.history[..]);
         let (history, costs) = self.observed(changes);
         let mut why = Vec::new();
+        let instances = count(&status);
         if let Some(scaling) = &status.scaling {
-            why.push(scaling.summary.clone());
+            // Who decides about instances counts those that came to be.
+            why.push(match history.first() {
+                Some(Happening { what: What::Failed, .. }) if instances.all() == 0 => {
+                    "no instances: the last start failed".to_owned()
+                }
+                _ => scaling.summary.clone(),
+            });
             why.extend(scaling.queue.as_ref().map(|decision| decision.sentence.clone()));
         }
         Explanation {
             name: self.name.clone(),
-            instances: count(&status),
+            instances,
             why,
             scaling: status.scaling,
             templates: self.templates(status.templates),
