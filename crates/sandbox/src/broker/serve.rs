@@ -85,6 +85,8 @@ impl Broker {
     /// Serves until the server is gone.
     pub(super) fn serve(&mut self) -> io::Result<()> {
         let mut buffer = vec![0; packet::LIMIT];
+        // From here on every event does it; until the first one nobody else would.
+        self.refill();
         while self.step(&mut buffer)? {}
         Ok(())
     }

@@ -9,6 +9,7 @@
     reason = "a test's panic is its verdict"
 )]
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use sandbox::Isolation;
@@ -18,6 +19,7 @@ use crate::common::{self, Case, World};
 
 pub const CASES: &[Case] = &[
     ("a program is in its own group of every hierarchy from its first instruction", placed),
+    ("the pool holds more shells for a while after a burst, then as many as before", follows),
     ("what starts cost: spaced, in a row, and without a pool", costs),
 ];
 
@@ -42,6 +44,36 @@ fn placed(world: &World) {
         assert!(listed(""), "the unified tree: {outcome:?}");
         assert!(!version_1 || HIERARCHIES.iter().all(|&controller| listed(controller)), "{outcome:?}");
     }
+}
+
+fn follows(world: &World) {
+    let shells = || {
+        let groups = common::cgroups_with(&format!("lambent-{}/", world.name));
+        let names: BTreeSet<_> = groups.iter().filter_map(|group| group.file_name()).collect();
+        names.len()
+    };
+    assert!(
+        common::eventually(common::LONGEST, || shells() == 2),
+        "the pool is full before anything happens"
+    );
+    world.runtime.block_on(async {
+        let tasks = tokio_util::task::TaskTracker::new();
+        let start = |_| {
+            let handle = world.handle.clone();
+            tasks.spawn(async move { common::start(&handle, common::python("", Layers::ALL)).await })
+        };
+        let running: Vec<_> = (0..12).map(start).collect();
+        for start in running {
+            let (sandbox, output) = start.await.unwrap().unwrap();
+            common::finish(&sandbox, output).await;
+        }
+    });
+    let begin = Instant::now();
+    assert!(common::eventually(common::LONGEST, || shells() > 2), "it has grown");
+    assert!(common::eventually(common::LONGEST, || shells() == 2), "and shrunk");
+    println!("    as many as before {} ms after the burst", begin.elapsed().as_millis());
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(shells(), 2);
 }
 
 fn costs(world: &World) {
