@@ -1,10 +1,11 @@
 //! What changes on a request and a response between a client and a function: targets in origin form,
 //! hop-by-hop headers removed, forwarding headers and ids set. Pure; decides nothing about routing.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE};
+use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Request};
 use types::body::Body;
@@ -14,21 +15,9 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const HTTP: HeaderValue = HeaderValue::from_static("http");
 const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-
-/// Headers that concern one connection only: RFC 9110, 7.6.1.
-const HOP_BY_HOP: &[&str] = &[
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Why a request cannot be passed on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +64,10 @@ pub(crate) fn in_origin_form(mut request: Request<Body>) -> Result<Request<Body>
 
 /// Removes the headers that belong to one connection, those that `Connection` names among them.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // Most have none, and looking is cheaper than removing each by name.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -82,23 +75,46 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    // `TE: trailers` is an offer to us; we take none.
-    headers.remove(TE);
-    for name in named.iter().map(HeaderName::as_str).chain(HOP_BY_HOP.iter().copied()) {
+    let own: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    for name in named.iter().chain(&own) {
         headers.remove(name);
     }
 }
 
+/// Headers that concern one connection only: RFC 9110, 7.6.1. `TE: trailers` is an offer to us; we take none.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
 /// Says where the request came from. A client on this machine may be a proxy that knows better, so what
 /// it says about the protocol and the host stays; others are overruled.
-pub(crate) fn set_forwarding(request: &mut Request<Body>, host: &str, peer: Option<SocketAddr>) {
+pub(crate) fn set_forwarding(
+    request: &mut Request<Body>,
+    host: &str,
+    peer: Option<SocketAddr>,
+    id: RequestId,
+) {
     let trusted = peer.is_some_and(|peer| peer.ip().is_loopback());
     let headers = request.headers_mut();
     if let Ok(value) = HeaderValue::from_str(host) {
-        headers.insert(HOST, value.clone());
-        set(headers, FORWARDED_HOST, value, trusted);
+        set(headers, FORWARDED_HOST, value.clone(), trusted);
+        // As it came in, unless the target named another.
+        if headers.get(HOST) != Some(&value) {
+            headers.insert(HOST, value);
+        }
     }
-    set(headers, FORWARDED_PROTO, HeaderValue::from_static("http"), trusted);
+    set(headers, FORWARDED_PROTO, HTTP, trusted);
     let port = host.rsplit_once(':').map_or("80", |(_, port)| port);
     if let Ok(value) = HeaderValue::from_str(port) {
         set(headers, FORWARDED_PORT, value, trusted);
@@ -107,7 +123,7 @@ pub(crate) fn set_forwarding(request: &mut Request<Body>, host: &str, peer: Opti
         append_client(headers, peer);
     }
     if !headers.contains_key(TRACE_ID)
-        && let Ok(value) = HeaderValue::from_str(&trace_root())
+        && let Ok(value) = HeaderValue::try_from(trace_root(id))
     {
         headers.insert(TRACE_ID, value);
     }
@@ -115,7 +131,7 @@ pub(crate) fn set_forwarding(request: &mut Request<Body>, host: &str, peer: Opti
 
 /// Puts the request's id on an answer.
 pub(crate) fn stamp(headers: &mut HeaderMap, id: RequestId) {
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
         headers.insert(REQUEST_ID, value);
     }
 }
@@ -128,21 +144,22 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue, keep: bool
 
 /// Appends the client's address to the list of those the request has passed.
 fn append_client(headers: &mut HeaderMap, peer: SocketAddr) {
-    let mut passed: Vec<String> = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .map(str::to_owned)
-        .collect();
-    passed.push(peer.ip().to_canonical().to_string());
-    if let Ok(value) = HeaderValue::from_str(&passed.join(", ")) {
+    let mut passed = String::new();
+    for value in headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()) {
+        passed.push_str(value);
+        passed.push_str(", ");
+    }
+    // Writing to a String cannot fail.
+    let _ = write!(passed, "{}", peer.ip().to_canonical());
+    if let Ok(value) = HeaderValue::try_from(passed) {
         headers.insert(FORWARDED_FOR, value);
     }
 }
 
-/// A fresh X-Ray root: version, seconds since the epoch and 96 random bits.
-fn trace_root() -> String {
+/// A fresh X-Ray root: version, seconds since the epoch and 96 bits, which are the request's own.
+fn trace_root(id: RequestId) -> String {
     let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let random: String = RequestId::new().to_string().chars().filter(|c| *c != '-').skip(8).collect();
-    format!("Root=1-{seconds:08x}-{random}")
+    let mut root = format!("Root=1-{seconds:08x}-");
+    root.extend(id.to_string().chars().filter(|c| *c != '-').skip(8));
+    root
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use types::body::{Body, Error};
@@ -68,7 +68,8 @@ impl Drop for Kept {
 /// Wraps a request's body so that what stays unread can be had back.
 pub(crate) fn keep(request: http::Request<Body>) -> (http::Request<Body>, Leftover) {
     let (back, leftover) = oneshot::channel();
-    if request.headers().contains_key(http::header::EXPECT) {
+    let nothing = request.body().is_end_stream();
+    if nothing || request.headers().contains_key(http::header::EXPECT) {
         return (request, leftover);
     }
     let request = request.map(|body| Kept { body: Some(body), back: Some(back) }.boxed_unsync());

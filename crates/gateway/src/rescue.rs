@@ -4,6 +4,7 @@
 //! developer's own: they are told why and what to do; others get the status and AWS's words.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
@@ -11,6 +12,7 @@ use http::{Response, StatusCode, Version};
 use serde_json::json;
 use types::body::{self, Body};
 use types::failure::Failure;
+use types::function;
 use types::invocation::{Refusal, Unserved};
 use types::request_id::RequestId;
 
@@ -43,8 +45,8 @@ pub(crate) struct Context {
     pub version: Version,
     /// The client.
     pub peer: Option<SocketAddr>,
-    /// The function, once the host is resolved.
-    pub function: Option<String>,
+    /// What answers it, once the host is resolved.
+    pub resolved: Option<Arc<function::Version>>,
     /// Whether the connection ends with this answer.
     pub close: bool,
 }
@@ -58,7 +60,7 @@ impl Context {
     }
 
     fn function(&self) -> &str {
-        self.function.as_deref().unwrap_or("-")
+        self.resolved.as_ref().map_or("-", |version| version.name.as_str())
     }
 }
 

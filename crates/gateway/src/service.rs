@@ -71,7 +71,7 @@ impl Service {
 
         // One atomic load; a redeploy from here on concerns the next request.
         let version = route::version(&self.routes.load(), &host)?;
-        context.function = Some(version.name.clone());
+        context.resolved = Some(Arc::clone(&version));
 
         // Only what is understood is passed on: an upgrade would silently become a plain request.
         forward::check_upgrade(&request)?;
@@ -79,7 +79,7 @@ impl Service {
 
         // Stripped before set: no client decides what the connection's headers mean to the function.
         forward::strip_hop_by_hop(request.headers_mut());
-        forward::set_forwarding(&mut request, &host, context.peer);
+        forward::set_forwarding(&mut request, &host, context.peer, context.id);
 
         // From here on the worker owns it: queue, instance, body.
         Ok(self.dispatch.serve(version, request).await?)
@@ -100,7 +100,7 @@ impl Context {
             id,
             version: request.version(),
             peer: request.extensions().get::<SocketAddr>().copied(),
-            function: None,
+            resolved: None,
             close: false,
         }
     }

@@ -7,71 +7,108 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, COOKIE, HOST, SET_COOKIE};
+use http::header::{CONTENT_TYPE, COOKIE, HOST, SET_COOKIE, USER_AGENT};
 use http::request::Parts;
 use http::response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use types::request_id::RequestId;
 
 use crate::call::{HttpCall, is_hop_by_hop, latin1};
+use crate::json::{self, Object};
 
+/// Bytes of an event without its body; most need no more.
+const ROOM: usize = 1024;
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+/// The member that makes a result an HTTP answer.
+const STATUS_CODE: &str = "statusCode";
 /// Where a web application gets a payload that is no HTTP event.
 const EVENTS_PATH: &str = "/events";
 
 /// The payload a handler gets for an HTTP request.
 pub(crate) fn event(call: &HttpCall, now: jiff::Timestamp) -> Bytes {
-    let parts = &call.parts;
-    let host = call.host();
-    let label = host.split(['.', ':']).next().unwrap_or_default();
-    let path = parts.uri.path();
-    let query = parts.uri.query().unwrap_or_default();
-    let base64_encoded = !is_text(&parts.headers, &call.body);
-    let time = now.to_zoned(jiff::tz::TimeZone::UTC).strftime("%d/%b/%Y:%H:%M:%S +0000").to_string();
-    let mut event = json!({
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": path,
-        "rawQueryString": query,
-        "headers": joined(&parts.headers),
-        "requestContext": {
-            "accountId": "anonymous",
-            "apiId": label,
-            "domainName": host,
-            "domainPrefix": label,
-            "http": {
-                "method": parts.method.as_str(),
-                "path": path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": call.client(),
-                "userAgent": call.header("user-agent"),
-            },
-            "requestId": call.request_id.to_string(),
-            "routeKey": "$default",
-            "stage": "$default",
-            "time": time,
-            "timeEpoch": now.as_millisecond(),
-        },
-        "isBase64Encoded": base64_encoded && !call.body.is_empty(),
-    });
-    if let Some(object) = event.as_object_mut() {
-        let cookies = cookies(&parts.headers);
+    let mut out = Vec::with_capacity(ROOM + call.body.len());
+    let (headers, body) = (&call.parts.headers, &call.body);
+    let query = call.parts.uri.query().unwrap_or_default();
+    let base64_encoded = !body.is_empty() && !is_text(headers, body);
+    let mut event = Object::begin(&mut out);
+    event.text("version", "2.0");
+    event.text("routeKey", "$default");
+    event.text("rawPath", call.parts.uri.path());
+    event.text("rawQueryString", query);
+    if headers.contains_key(COOKIE) {
+        let cookies = cookies(headers);
         if !cookies.is_empty() {
-            object.insert("cookies".to_owned(), cookies.into());
-        }
-        if !query.is_empty() {
-            object.insert("queryStringParameters".to_owned(), query_parameters(query).into());
-        }
-        if !call.body.is_empty() {
-            let body = if base64_encoded {
-                STANDARD.encode(&call.body)
-            } else {
-                String::from_utf8_lossy(&call.body).into()
-            };
-            object.insert("body".to_owned(), body.into());
+            json::plain(event.member("cookies"), Value::from(cookies));
         }
     }
-    Bytes::from(event.to_string())
+    write_headers(event.object("headers"), headers);
+    if !query.is_empty() {
+        json::plain(event.member("queryStringParameters"), Value::from(query_parameters(query)));
+    }
+    write_context(event.object("requestContext"), call, now);
+    if base64_encoded {
+        event.text("body", &STANDARD.encode(body));
+    } else if !body.is_empty() {
+        event.text("body", &String::from_utf8_lossy(body));
+    }
+    event.plain("isBase64Encoded", base64_encoded);
+    event.end();
+    Bytes::from(out)
+}
+
+/// Headers by name, several values joined by commas.
+fn write_headers(mut object: Object<'_>, headers: &HeaderMap) {
+    for name in headers.keys() {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => object.latin1(name.as_str(), value.as_bytes()),
+            _ => object.text(name.as_str(), &values_of(headers, name)),
+        }
+    }
+    object.end();
+}
+
+fn write_context(mut context: Object<'_>, call: &HttpCall, now: jiff::Timestamp) {
+    let host = call.host();
+    let label = host.split(['.', ':']).next().unwrap_or_default();
+    context.text("accountId", "anonymous");
+    context.text("apiId", label);
+    context.text("domainName", &host);
+    context.text("domainPrefix", label);
+    let mut http = context.object("http");
+    http.text("method", call.parts.method.as_str());
+    http.text("path", call.parts.uri.path());
+    http.text("protocol", "HTTP/1.1");
+    http.text("sourceIp", &call.client());
+    match call.parts.headers.get(USER_AGENT) {
+        Some(agent) => http.latin1("userAgent", agent.as_bytes()),
+        None => http.plain("userAgent", "null"),
+    }
+    http.end();
+    context.text("requestId", &call.request_id.to_string());
+    context.text("routeKey", "$default");
+    context.text("stage", "$default");
+    context.text("time", &access_time(now));
+    context.plain("timeEpoch", now.as_millisecond());
+    context.end();
+}
+
+/// A time as access logs have it, in UTC.
+fn access_time(now: jiff::Timestamp) -> String {
+    let time = jiff::tz::Offset::UTC.to_datetime(now);
+    let month = usize::try_from(time.month()).ok().and_then(|month| MONTHS.get(month.saturating_sub(1)));
+    format!(
+        "{:02}/{}/{}:{:02}:{:02}:{:02} +0000",
+        time.day(),
+        month.unwrap_or(&"Jan"),
+        time.year(),
+        time.hour(),
+        time.minute(),
+        time.second()
+    )
 }
 
 /// The HTTP answer in a handler's result.
@@ -79,18 +116,30 @@ pub(crate) fn event(call: &HttpCall, now: jiff::Timestamp) -> Bytes {
 /// # Errors
 /// What is wrong with it, for a 502.
 pub(crate) fn response(payload: &Bytes) -> Result<Response<Bytes>, String> {
-    let value: Value = serde_json::from_slice(payload).map_err(|error| format!("it is not JSON: {error}"))?;
-    let structured = value.as_object().filter(|object| object.contains_key("statusCode"));
-    let Some(object) = structured else {
-        // Anything else is the body itself, as AWS infers it.
-        let mut response = Response::new(payload.clone());
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        return Ok(response);
-    };
+    let not_json = |error| format!("it is not JSON: {error}");
+    if !may_be_structured(payload) {
+        serde_json::from_slice::<IgnoredAny>(payload).map_err(not_json)?;
+        return Ok(inferred(payload));
+    }
+    let value: Value = serde_json::from_slice(payload).map_err(not_json)?;
+    let structured = value.as_object().filter(|object| object.contains_key(STATUS_CODE));
+    let Some(object) = structured else { return Ok(inferred(payload)) };
     let mut response = Response::new(body(object)?);
     *response.status_mut() = status(object.get("statusCode"))?;
     *response.headers_mut() = headers(object)?;
     Ok(response)
+}
+
+/// Whether a result may name a status; where it cannot, it need not be taken apart. Escapes may hide the name.
+fn may_be_structured(payload: &[u8]) -> bool {
+    payload.contains(&b'\\') || payload.windows(STATUS_CODE.len()).any(|name| name == STATUS_CODE.as_bytes())
+}
+
+/// A result that is the body itself, as AWS infers it.
+fn inferred(payload: &Bytes) -> Response<Bytes> {
+    let mut response = Response::new(payload.clone());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// The request a web application gets for a payload: the one an HTTP event describes, else a POST of the
@@ -232,14 +281,12 @@ fn headers(object: &Map<String, Value>) -> Result<HeaderMap, String> {
 
 /// Headers by name, several values joined by commas.
 fn joined(headers: &HeaderMap) -> Map<String, Value> {
-    let mut all = Map::new();
-    for name in headers.keys() {
-        let values: Vec<String> =
-            headers.get_all(name).iter().map(|value| latin1(value.as_bytes())).collect();
-        let separator = if *name == COOKIE { "; " } else { "," };
-        all.insert(name.as_str().to_owned(), values.join(separator).into());
-    }
-    all
+    headers.keys().map(|name| (name.as_str().to_owned(), values_of(headers, name).into())).collect()
+}
+
+fn values_of(headers: &HeaderMap, name: &HeaderName) -> String {
+    let values: Vec<String> = headers.get_all(name).iter().map(|value| latin1(value.as_bytes())).collect();
+    values.join(if *name == COOKIE { "; " } else { "," })
 }
 
 fn cookies(headers: &HeaderMap) -> Vec<String> {
