@@ -31,6 +31,9 @@ use crate::pool::Lease;
 /// How long the end of an instance that was killed is waited for, for its last figures.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
+/// How often an instance that seems to have used nothing is looked at again.
+const MOMENTS: u32 = 4;
+
 /// The request never reached the instance; the lease is to be given back for another.
 #[derive(Debug)]
 pub(crate) struct NotSent;
@@ -279,10 +282,13 @@ impl Running {
             let exit = tokio::time::timeout(LAST_WORD, Arc::clone(&self.instance.tree).exited()).await;
             return books.end(&open, duration, exit.ok().map(|exit| exit.usage.cpu_micros));
         }
-        if let Some(used) = books.try_end(&open, duration) {
-            return used;
+        for _ in 0..MOMENTS {
+            if let Some(used) = books.try_end(&open, duration) {
+                return used;
+            }
+            // Its thread is still on its processor, between the answer and its sleep.
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
         books.end(&open, duration, None)
     }
 
