@@ -74,10 +74,10 @@ pub struct Ready {
 pub struct Conditions {
     /// What memory costs.
     pub price: Price,
-    /// GiB that an idle instance holds, where it was measured.
+    /// GiB that an instance with an init of its own holds, or a template, where it was measured.
     pub memory: Option<f64>,
-    /// Memory of a template as a share of an instance's, where it was measured.
-    pub template_share: Option<f64>,
+    /// What a forked instance has to itself, as a share of it, where it was measured.
+    pub own_share: Option<f64>,
 }
 
 /// Whose doing it is that no instance came up.

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::event::{Action, Instance, Reason, Revision, Tier};
 use crate::explain::Cause;
 use crate::retain::{Absence, seconds};
@@ -34,7 +35,7 @@ impl State {
         let rides = self.queue.iter().filter(|queued| queued.hope == Hope::Place);
         let promised = rides.filter_map(|queued| queued.promised).min();
         let provisioned = !self.policy.provisioned.is_empty();
-        let pauses = self.backoffs.values().map(|backoff| backoff.retry_at()).filter(|at| *at > now);
+        let pauses = self.backoffs.values().map(Backoff::retry_at).filter(|at| *at > now);
         let retry = if provisioned || anyhow.is_some() { pauses.min() } else { None };
         let (leave, back) = if self.draining { (None, None) } else { (self.leaves(), self.retention.back()) };
         let back = back.filter(|at| *at > now);

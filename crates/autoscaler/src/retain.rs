@@ -15,12 +15,14 @@ use crate::event::{Conditions, Keep, Revision, Tier};
 use crate::keep_alive::price::Price;
 use crate::keep_alive::{Fork, KeepAlive, Plan, Prior, Terms, Window, histogram};
 
-/// What is assumed until it is measured: seconds of a start with an init and of a fork, GiB of an idle instance,
-/// memory of a template as a share of it.
-const FRESH: f64 = 0.25;
-const FORK: f64 = 0.005;
-const MEMORY: f64 = 0.03;
-const SHARE: f64 = 0.25;
+/// What is assumed of a function until it is measured: seconds of a start with an init and of a fork, GiB of an idle
+/// instance, what a forked one has to itself as a share of it. From `bench/ratios.py`, the middle of three.
+const FRESH: f64 = 0.13;
+const FORK: f64 = 0.004;
+const MEMORY: f64 = 0.022;
+const OWN: f64 = 0.12;
+/// A template has run the init and weighs as much as an instance that has.
+const SHARE: f64 = 1.0;
 /// Measured values are rounded to steps of this factor, so that a plan is not made anew for each.
 const STEP: f64 = 1.25;
 /// Absences that are remembered.
@@ -54,7 +56,7 @@ pub(crate) struct Learned {
     /// Whether it has ever had a template.
     forkable: bool,
     memory: Option<f64>,
-    template_share: Option<f64>,
+    own_share: Option<f64>,
 }
 
 /// How long what is idle stays.
@@ -98,7 +100,7 @@ impl Retention {
     pub fn set(&mut self, conditions: Conditions) {
         self.price = conditions.price;
         self.learned.memory = conditions.memory.or(self.learned.memory);
-        self.learned.template_share = conditions.template_share.or(self.learned.template_share);
+        self.learned.own_share = conditions.own_share.or(self.learned.own_share);
     }
 
     /// It has a template.
@@ -110,7 +112,8 @@ impl Retention {
     pub fn refresh(&mut self, demand: &Demand) {
         let fork = self.learned.forkable.then(|| Fork {
             delay: rounded(demand.start(Tier::Fork).unwrap_or(FORK)),
-            share: self.learned.template_share.map_or(SHARE, rounded).min(1.0),
+            share: SHARE,
+            own: self.learned.own_share.map_or(OWN, rounded).min(1.0),
         });
         self.terms = Terms {
             cold_start: rounded(demand.start(Tier::Fresh).unwrap_or(FRESH)),
@@ -192,7 +195,7 @@ impl Retention {
     /// there is nothing to fork.
     pub fn spare_pays_at(&self) -> Option<f64> {
         let fork = self.terms.fork?;
-        let held = self.terms.memory * (1.0 - fork.share).max(0.0) * self.terms.price.per_gib_second();
+        let held = self.terms.memory * fork.own * self.terms.price.per_gib_second();
         Some(held / fork.delay.max(1e-6))
     }
 

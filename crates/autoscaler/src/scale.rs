@@ -358,6 +358,7 @@ impl State {
             Event::Conditions(conditions) => {
                 self.retention.set(conditions);
                 self.retention.refresh(&self.demand);
+                self.replan();
             }
             Event::Evict { instance } => self.evict(instance, now, actions),
             Event::Drain => self.drain(actions),
@@ -370,10 +371,16 @@ impl State {
         let changed = policy.keep != self.policy.keep;
         self.policy = policy;
         if changed {
-            let stays = stays(self.retention.plan(self.policy.keep).instance);
-            for held in self.instances.values_mut().filter(|held| held.is_idle()) {
-                held.idles(held.idle_since, stays, held.quiet);
-            }
+            self.replan();
+        }
+    }
+
+    /// What is idle already stays by what is known now.
+    fn replan(&mut self) {
+        let stays = stays(self.retention.plan(self.policy.keep).instance);
+        let idle = self.instances.values_mut().filter(|held| held.is_idle() && !held.expected);
+        for held in idle {
+            held.idles(held.idle_since, stays, held.quiet);
         }
     }
 

@@ -29,7 +29,7 @@ async fn platform() -> Platform {
     let change = json!({"Description": "another"});
     platform.json("PUT", &format!("{FUNCTIONS}/f/configuration"), change).await;
     let second = platform.json("POST", &format!("{FUNCTIONS}/f/versions"), json!({})).await;
-    assert_eq!(second.json["Version"], "2");
+    assert_eq!(second.json.pointer("/Version"), Some(&json!("2")));
     let alias = json!({"Name": "live", "FunctionVersion": "1"});
     platform.json("POST", &format!("{FUNCTIONS}/f/aliases"), alias).await;
     platform

@@ -31,8 +31,10 @@ const HAZARD_SHARE: f64 = 0.5;
 pub struct Fork {
     /// Seconds a start from the template takes.
     pub delay: f64,
-    /// Memory of the template as a share of an instance's.
+    /// Memory of the template as a share of an instance's that runs its own init.
     pub share: f64,
+    /// Memory that a forked instance has to itself, as the same share: the rest is the template's.
+    pub own: f64,
 }
 
 /// What a function's plan depends on beside its gaps.
@@ -42,7 +44,7 @@ pub struct Terms {
     pub cold_start: f64,
     /// The template tier; `None` for functions that cannot be forked.
     pub fork: Option<Fork>,
-    /// GiB an idle instance holds.
+    /// GiB an idle instance holds that runs its own init.
     pub memory: f64,
     /// What memory costs.
     pub price: Price,
@@ -133,11 +135,7 @@ impl KeepAlive {
             rate: rate * fork.share,
             prewarm: PREWARM * terms.cold_start,
         };
-        let instance = Costs {
-            miss: fork.delay,
-            rate: rate * (1.0 - fork.share).max(0.0),
-            prewarm: PREWARM * fork.delay,
-        };
+        let instance = Costs { miss: fork.delay, rate: rate * fork.own, prewarm: PREWARM * fork.delay };
         let template = best(&self.quiet, prior, template, true);
         let mut kept = best(&self.instances, prior, instance, true);
         if kept.prewarms() && !template.covers(kept.from) {

@@ -34,7 +34,7 @@ fn priors() -> Priors {
 fn terms(price: f64) -> Terms {
     Terms {
         cold_start: 0.25,
-        fork: Some(Fork { delay: 0.005, share: 0.1 }),
+        fork: Some(Fork { delay: 0.005, share: 1.0, own: 0.1 }),
         memory: 0.125,
         price: Price(price),
     }

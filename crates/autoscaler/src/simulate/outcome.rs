@@ -17,9 +17,10 @@ pub struct Charges {
 pub struct Tally {
     /// Seconds of idle instances.
     pub idle: f64,
-    /// Seconds of the template, also while instances are there; what a policy without templates has here
-    /// weighs nothing.
+    /// Seconds of the template while nothing runs; what a policy without templates has here weighs nothing.
     pub template: f64,
+    /// Seconds in which something runs, and the template is there.
+    pub running: f64,
     /// Starts from nothing that a request waited for.
     pub cold: u64,
     /// Starts from a template that a request waited for.
@@ -63,9 +64,16 @@ pub struct Outcome {
 impl Outcome {
     /// Adds a function.
     pub fn add(&mut self, function: &Function, tally: &Tally, charges: &Charges, fork: Option<Fork>) {
-        let (fork_delay, share) = fork.map_or((0.0, 0.0), |fork| (fork.delay, fork.share));
-        self.delay_seconds += tally.cold as f64 * charges.cold_start + tally.forks as f64 * fork_delay;
-        self.idle_gib_seconds += function.memory * (tally.idle + share * tally.template);
+        let (fork_delay, share, own) =
+            fork.map_or((0.0, 0.0, 1.0), |fork| (fork.delay, fork.share, fork.own));
+        // What runs is nobody's idleness. With a template, the first instance that runs holds more than it would
+        // alone by this; further ones hold less, which is not credited.
+        let beside = (share + own - 1.0).max(0.0);
+        // Where there is to be a template, the first instance is forked from it too.
+        let cold = charges.cold_start + fork_delay;
+        self.delay_seconds += tally.cold as f64 * cold + tally.forks as f64 * fork_delay;
+        self.idle_gib_seconds +=
+            function.memory * (own * tally.idle + share * tally.template + beside * tally.running);
         self.invocations += function.invocations;
         self.cold += tally.cold;
         self.forks += tally.forks;
@@ -73,7 +81,8 @@ impl Outcome {
         self.starts += tally.cold + tally.forks + tally.prewarms;
         self.stops += tally.stops;
         let prewarm = if fork.is_some() { fork_delay } else { charges.cold_start };
-        self.start_seconds += (tally.cold + tally.template_prewarms) as f64 * charges.cold_start
+        self.start_seconds += tally.cold as f64 * cold
+            + tally.template_prewarms as f64 * charges.cold_start
             + tally.forks as f64 * fork_delay
             + tally.prewarms as f64 * prewarm;
         self.shares.push(tally.cold as f64 / function.invocations.max(1) as f64);

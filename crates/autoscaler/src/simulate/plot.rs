@@ -68,7 +68,7 @@ fn heading(out: &mut String, comparison: &Comparison) {
         out,
         "<text class=\"title\" x=\"{LEFT}\" y=\"26\">Delay against idle memory: {}</text>\n\
          <text class=\"small\" x=\"{LEFT}\" y=\"44\">{} functions, {} calls, {:.0} h. Cold start {:.0} ms, fork {:.1} ms, \
-         template {:.0} % of an instance. Priors: {}.</text>\n",
+         template {:.0} % of an instance, a fork {:.0} %. Priors: {}.</text>\n",
         escape(&comparison.trace),
         comparison.functions,
         comparison.invocations,
@@ -76,6 +76,7 @@ fn heading(out: &mut String, comparison: &Comparison) {
         comparison.cold_start * 1e3,
         comparison.fork.delay * 1e3,
         comparison.fork.share * 1e2,
+        comparison.fork.own * 1e2,
         escape(&comparison.prior)
     );
     let (x, y) = (f64::midpoint(LEFT, RIGHT), f64::midpoint(TOP, BOTTOM));

@@ -1,9 +1,9 @@
 //! Runs one policy over a trace, function by function, and adds up what it costs.
 //!
 //! For each gap the plan made at its beginning decides: an instance that is there answers without delay, a
-//! template costs a fork, else the start is cold. Memory of an instance counts in full while it is idle. A
-//! template counts for as long as it is there, also while instances are: as if they shared nothing, which is
-//! the most it can cost.
+//! template costs a fork, else the start is cold. An idle instance counts with what it has to itself: all of it
+//! where there is no template. A template counts in full while nothing runs, and while something runs with what
+//! it and one instance hold beyond an instance alone.
 
 use super::outcome::{Charges, Outcome, Tally};
 use super::trace::{Function, Kind, Trace};
@@ -63,7 +63,7 @@ fn function_tally(
     for edge in &function.edges {
         match edge.kind {
             Kind::Idle { quiet: true } => {
-                tally.template += running.take().map_or(0.0, |since| edge.at - since);
+                tally.running += running.take().map_or(0.0, |since| edge.at - since);
             }
             Kind::Idle { quiet: false } => {}
             Kind::Use | Kind::Fresh => running = running.or(Some(edge.at)),
@@ -85,7 +85,7 @@ fn function_tally(
         }
         first = false;
     }
-    tally.template += running.map_or(0.0, |since| horizon - since);
+    tally.running += running.map_or(0.0, |since| horizon - since);
     for place in &idle {
         hold(&mut tally, place, horizon - place.since);
     }

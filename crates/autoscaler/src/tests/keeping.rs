@@ -32,7 +32,7 @@ impl Desk {
 
     /// Memory is too dear for spares.
     fn without_spares(mut self) -> Self {
-        let conditions = Conditions { price: Price(2_500.0), memory: Some(0.1), template_share: Some(0.1) };
+        let conditions = Conditions { price: Price(2_500.0), memory: Some(0.1), own_share: Some(0.1) };
         self.send(Event::Conditions(conditions));
         self
     }
@@ -172,7 +172,7 @@ fn an_instance_that_turns_out_to_have_many_places_makes_other_starts_needless() 
 fn a_timer_is_let_go_and_back_in_time() {
     let mut desk = Desk::learned();
     // A start of a second at a price of 60 in a GiB: half an hour costs 1.8 times as much as it saves.
-    let conditions = Conditions { price: Price(60.0), memory: Some(1.0), template_share: None };
+    let conditions = Conditions { price: Price(60.0), memory: Some(1.0), own_share: None };
     desk.send(Event::Conditions(conditions));
     let mut came_back = 0;
     for round in 0..12 {
@@ -289,11 +289,7 @@ fn an_init_that_fails_is_not_provisioned_in_a_loop() {
 #[test]
 fn a_spare_is_forked_where_new_instances_are_needed_often_and_goes_when_they_are_not() {
     let mut desk = Desk::new(Policy { keep: Keep::Fixed(SECOND), ..policy(50) });
-    desk.send(Event::Conditions(Conditions {
-        price: Price(25.0),
-        memory: Some(0.03),
-        template_share: Some(0.5),
-    }));
+    desk.send(Event::Conditions(Conditions { price: Price(25.0), memory: Some(0.03), own_share: Some(0.5) }));
     desk.call(Tier::Fresh, SECOND);
     desk.send(Event::Template { revision: revision(0), there: true });
     desk.did.clear();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use autoscaler::keep_alive::price;
+use autoscaler::keep_alive::prior::Learning;
 use autoscaler::keep_alive::{Fork, Priors};
 use autoscaler::simulate::azure::{self, Tables};
 use autoscaler::simulate::compare::{Comparison, Row, Setup, compare};
@@ -13,6 +14,7 @@ use autoscaler::simulate::outcome::Charges;
 use autoscaler::simulate::trace::Trace;
 use autoscaler::simulate::{load, plot, synthetic};
 use clap::Args;
+use serde::Deserialize;
 
 use super::ExitStatus;
 use crate::diagnostics::Advised;
@@ -23,6 +25,13 @@ const FUNCTIONS: usize = 1_000;
 const MINUTES: usize = 1_440;
 const TEST_SEED: u64 = 1;
 const PRIOR_SEED: u64 = 2;
+/// Milliseconds of starts that the loads are tried with.
+const LOAD_STARTS: [u64; 3] = [5, 50, 250];
+/// What `bench/ratios.py` measured on 24 November 2026: the median of three functions, each figure by itself.
+const COLD_START_MS: f64 = 128.9;
+const FORK_MS: f64 = 3.75;
+const TEMPLATE_SHARE: f64 = 1.04;
+const OWN_SHARE: f64 = 0.12;
 /// Names of the tables in a folder, in the layouts that are published.
 const INVOCATIONS: [&str; 2] = ["invocations.csv", "inv.csv"];
 const MEMORY: [&str; 2] = ["memory.csv", "mem.csv"];
@@ -32,7 +41,7 @@ const DURATIONS: [&str; 2] = ["durations.csv", "run.csv"];
 ///
 /// Replays the calls against the policy of `autoscaler` and against fixed times, Knative's retention, the
 /// hybrid histogram and greedy-dual, and prints for each how long callers would have waited for starts and how
-/// much memory would have stood idle. No server is needed. The server does not follow this policy yet; see
+/// much memory would have stood idle. No server is needed: the policy is the very code that it follows; see
 /// docs/keep-alive.md.
 ///
 /// Example: lambent simulate --trace azure2019_1350 --prior azure2019_500_8h --svg frontier.svg
@@ -55,36 +64,45 @@ pub struct SimulateArguments {
         default_values_t = [price::DEFAULT / 10.0, 5.0, 10.0, price::DEFAULT, 50.0, 100.0, 200.0]
     )]
     price: Vec<f64>,
-    /// Milliseconds of a start from nothing (assumed)
-    #[arg(long, value_name = "MS", value_parser = amount, default_value_t = 250.0)]
-    cold_start: f64,
-    /// Milliseconds of a start from a template (assumed until measured)
-    #[arg(long, value_name = "MS", value_parser = amount, default_value_t = 5.0)]
-    fork: f64,
-    /// Memory of a template as a share of an instance's (assumed until measured)
-    #[arg(long, value_name = "SHARE", value_parser = share, default_value_t = 0.1)]
-    template_memory: f64,
+    /// Milliseconds of a start from nothing [default: measured, 129]
+    #[arg(long, value_name = "MS", value_parser = amount)]
+    cold_start: Option<f64>,
+    /// Milliseconds of a start from a template [default: measured, 3.7]
+    #[arg(long, value_name = "MS", value_parser = amount)]
+    fork: Option<f64>,
+    /// Memory of a template as a share of an instance's [default: measured, 1.04]
+    #[arg(long, value_name = "SHARE", value_parser = amount)]
+    template_memory: Option<f64>,
+    /// Memory that a forked instance has to itself, as a share of an instance's [default: measured, 0.12]
+    #[arg(long, value_name = "SHARE", value_parser = amount)]
+    fork_memory: Option<f64>,
+    /// A file written by bench/ratios.py, to take those four from: the median of its functions
+    #[arg(long, value_name = "FILE")]
+    measured: Option<PathBuf>,
+    /// Write what was learned from the traces, as the server's own table is
+    #[arg(long, value_name = "FILE")]
+    write_prior: Option<PathBuf>,
     /// Write the frontier as a picture
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// Instead of a trace, drive the scaling rules with a step, a ramp, a sine and a spike, and count starts and
     /// stops against those needed
-    #[arg(long, conflicts_with_all = ["trace", "prior", "price", "svg"])]
+    #[arg(long, conflicts_with_all = ["trace", "prior", "price", "svg", "write_prior"])]
     loads: bool,
 }
 
 /// Runs the command.
 pub fn run(arguments: &SimulateArguments, printer: Printer) -> anyhow::Result<ExitStatus> {
     if arguments.loads {
-        return loads(arguments, printer);
+        return loads(printer);
     }
     let trace = read(arguments.trace.as_deref(), TEST_SEED)?;
     let (prior, priors) = learn(arguments.prior.as_deref())?;
-    let setup = Setup {
-        charges: Charges { cold_start: arguments.cold_start / 1e3 },
-        fork: Fork { delay: arguments.fork / 1e3, share: arguments.template_memory },
-        prices: arguments.price.clone(),
-    };
+    if let Some(path) = &arguments.write_prior {
+        return write_prior(path, arguments, printer);
+    }
+    let Costs { cold_start, fork } = Costs::of(arguments)?;
+    let setup = Setup { charges: Charges { cold_start }, fork, prices: arguments.price.clone() };
     let comparison = compare(&trace, &prior, &priors, &setup);
     if let Some(path) = &arguments.svg {
         std::fs::write(path, plot::svg(&comparison))
@@ -99,10 +117,89 @@ pub fn run(arguments: &SimulateArguments, printer: Printer) -> anyhow::Result<Ex
     Ok(ExitStatus::Success)
 }
 
+/// What starts and templates cost.
+struct Costs {
+    cold_start: f64,
+    fork: Fork,
+}
+
+/// What `bench/ratios.py` writes.
+#[derive(Debug, Deserialize)]
+struct Measured {
+    kinds: Vec<MeasuredKind>,
+}
+
+#[derive(Debug, Deserialize)]
+struct MeasuredKind {
+    cold_start_ms: f64,
+    fork_ms: f64,
+    instance_bytes: f64,
+    template_bytes: f64,
+    forked_bytes: f64,
+}
+
+// === impl Costs ===
+
+impl Costs {
+    /// As the options say, else as a file says, else as it was measured once.
+    fn of(arguments: &SimulateArguments) -> anyhow::Result<Self> {
+        let measured = match &arguments.measured {
+            None => [COLD_START_MS, FORK_MS, TEMPLATE_SHARE, OWN_SHARE],
+            Some(path) => medians(path)?,
+        };
+        let asked = [arguments.cold_start, arguments.fork, arguments.template_memory, arguments.fork_memory];
+        let [cold_start, delay, share, own] =
+            std::array::from_fn(|index| asked.get(index).copied().flatten().or(measured.get(index).copied()));
+        Ok(Self {
+            cold_start: cold_start.unwrap_or(COLD_START_MS) / 1e3,
+            fork: Fork {
+                delay: delay.unwrap_or(FORK_MS) / 1e3,
+                share: share.unwrap_or(TEMPLATE_SHARE),
+                own: own.unwrap_or(OWN_SHARE),
+            },
+        })
+    }
+}
+
+/// The median of each figure over the functions that were measured.
+fn medians(path: &Path) -> anyhow::Result<[f64; 4]> {
+    let measured: Measured = serde_json::from_str(&text(path)?)
+        .with_context(|| format!("{} is not what bench/ratios.py writes", path.display()))?;
+    let of = |figure: fn(&MeasuredKind) -> f64| -> f64 {
+        let mut values: Vec<f64> = measured.kinds.iter().map(figure).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    let medians = [
+        of(|kind| kind.cold_start_ms),
+        of(|kind| kind.fork_ms),
+        of(|kind| kind.template_bytes / kind.instance_bytes),
+        of(|kind| kind.forked_bytes / kind.instance_bytes),
+    ];
+    if medians.iter().all(|figure| figure.is_finite() && *figure >= 0.0) {
+        return Ok(medians);
+    }
+    Err(Advised::new(format!("{} has no figures", path.display()), "run bench/ratios.py again").into())
+}
+
+/// Learns from the traces and writes that down.
+fn write_prior(path: &Path, arguments: &SimulateArguments, printer: Printer) -> anyhow::Result<ExitStatus> {
+    let mut learning = Learning::default();
+    for trace in [&arguments.trace, &arguments.prior].into_iter().flatten() {
+        for function in &read(Some(trace), TEST_SEED)?.functions {
+            learning.add(function.trigger, &function.gaps());
+        }
+    }
+    let table = serde_json::to_string(&learning.finish())?;
+    std::fs::write(path, table).with_context(|| format!("cannot write {}", path.display()))?;
+    printer.step("wrote", path.display());
+    Ok(ExitStatus::Success)
+}
+
 fn print(comparison: &Comparison, printer: Printer) -> anyhow::Result<()> {
     printer.data(format_args!(
-        "{}: {} functions, {} calls, {:.1} h; priors from {}\ncold start {} ms, fork {} ms, template {} % of an \
-         instance; {} calls waited at the limit of instances\n",
+        "{}: {} functions, {} calls, {:.1} h; priors from {}\ncold start {:.1} ms, fork {:.2} ms, template {:.0} % of an \
+         instance, a fork {:.0} %; {} calls waited at the limit of instances\n",
         comparison.trace,
         comparison.functions,
         comparison.invocations,
@@ -111,6 +208,7 @@ fn print(comparison: &Comparison, printer: Printer) -> anyhow::Result<()> {
         comparison.cold_start * 1e3,
         comparison.fork.delay * 1e3,
         comparison.fork.share * 1e2,
+        comparison.fork.own * 1e2,
         comparison.waited,
     ))?;
     let header = [
@@ -159,11 +257,10 @@ fn cells(row: &Row) -> [String; 14] {
     ]
 }
 
-fn loads(arguments: &SimulateArguments, printer: Printer) -> anyhow::Result<ExitStatus> {
+fn loads(printer: Printer) -> anyhow::Result<ExitStatus> {
     let mut reports = Vec::new();
-    for start in [arguments.fork, arguments.cold_start] {
-        let start = Duration::try_from_secs_f64(start / 1e3)
-            .map_err(|_| Advised::new("a start cannot take that long", "give it in milliseconds"))?;
+    for start in LOAD_STARTS {
+        let start = Duration::from_millis(start);
         reports.extend(load::Shape::ALL.map(|shape| load::run(shape, TEST_SEED, start)));
     }
     if printer.is_json() {
@@ -239,13 +336,6 @@ fn amount(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
         _ => Err("must be a number from 0 on".to_owned()),
-    }
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    match amount(text) {
-        Ok(share) if share <= 1.0 => Ok(share),
-        _ => Err("must be a number from 0 to 1".to_owned()),
     }
 }
 

@@ -126,12 +126,12 @@ fn measure(node: &Arc<Node>, total: u64) {
     for (function, idle) in held {
         let own = embers.iter().filter(|ember| ember.key.function == function.name());
         let template = own.map(|ember| ember.memory_bytes).max().unwrap_or_default() as f64;
-        // A fork's groups tell only what it does not share: what it would be alone is its ember with it.
-        let alone =
-            (idle.instances > 0).then(|| idle.bytes as f64 / idle.instances as f64 + OVERHEAD + template);
-        let template_share = alone.filter(|_| template > 0.0).map(|alone| template / alone);
+        let one = (idle.instances > 0).then(|| idle.bytes as f64 / idle.instances as f64 + OVERHEAD);
+        // A fork's groups tell only what it does not share. Its ember has run the init: so much it would be alone.
+        let alone = if template > 0.0 { Some(template + OVERHEAD) } else { one };
+        let own_share = one.zip(alone).filter(|_| template > 0.0).map(|(one, alone)| one / alone);
         let memory = alone.map(|bytes| bytes / GIB);
-        function.send(Event::Conditions(Conditions { price, memory, template_share }));
+        function.send(Event::Conditions(Conditions { price, memory, own_share }));
     }
 }
 
