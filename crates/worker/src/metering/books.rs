@@ -111,7 +111,7 @@ impl Books {
         let mut inner = self.inner.lock();
         let now = Instant::now();
         let cpu = nanos(self.meter.cpu_micros());
-        if cpu.is_some_and(|cpu| cpu <= inner.ledger.cpu()) {
+        if inner.ledger.has_one() && cpu.is_some_and(|cpu| cpu <= inner.ledger.cpu()) {
             return None;
         }
         let look = Look { cpu, memory: self.look_at_memory(&mut inner, now, took) };
@@ -124,11 +124,10 @@ impl Books {
         let mut inner = self.inner.lock();
         let now = Instant::now();
         let cpu = nanos(self.meter.cpu_micros().or(last));
-        let grown = cpu.is_some_and(|cpu| cpu > inner.ledger.cpu());
         let look = Look { cpu, memory: self.look_at_memory(&mut inner, now, took) };
         let used = self.finish(&mut inner, open, now, look);
-        // A request that has run has used something: a figure that has not grown is none.
-        Used { cpu_micros: used.cpu_micros.filter(|_| grown), ..used }
+        // A request that has run has used something: nothing is no figure.
+        Used { cpu_micros: used.cpu_micros.filter(|cpu| *cpu > 0), ..used }
     }
 
     fn finish(&self, inner: &mut Inner, open: &Open, now: Instant, look: Look) -> Used {
@@ -274,6 +273,21 @@ mod tests {
             tokio::time::advance(Duration::from_micros(50)).await;
         }
         assert_eq!(fake.looks.load(Ordering::Relaxed) - begun, 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_no_figure_but_a_part_of_something_is() {
+        let fake = Arc::new(Fake::default());
+        let books = Books::new(Box::new(Arc::clone(&fake)), origin());
+        let (one, two) = (books.begin(Instant::now()), books.begin(Instant::now()));
+        set(&fake.cpu, 100);
+        let took = Duration::from_micros(100);
+        let used = books.try_end(&one, took).unwrap();
+        assert_eq!((used.cpu_micros, used.estimated), (Some(50), true));
+        assert_eq!(books.try_end(&two, took), None, "nothing since then, and it is alone");
+        assert_eq!(books.end(&two, took, None).cpu_micros, Some(50), "its part of before");
+        let three = books.begin(Instant::now());
+        assert_eq!(books.end(&three, took, None).cpu_micros, None);
     }
 
     #[test]

@@ -143,6 +143,11 @@ impl Ledger {
         self.active == 0
     }
 
+    /// Whether exactly one request runs.
+    pub fn has_one(&self) -> bool {
+        self.active == 1
+    }
+
     /// The CPU time at the last look, in nanoseconds.
     pub fn cpu(&self) -> u64 {
         self.cpu
