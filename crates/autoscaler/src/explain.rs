@@ -10,8 +10,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Instance, Keep, Reason, Tier};
+use crate::held::Held;
 use crate::keep_alive::Window;
-use crate::scale::{Held, State};
+use crate::scale::State;
 
 /// Starts and stops that are remembered.
 const REMEMBERED: usize = 20;

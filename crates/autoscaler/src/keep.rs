@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::backoff::Backoff;
 use crate::event::{Action, Instance, Reason, Revision, Tier};
 use crate::explain::Cause;
+use crate::held::{Held, Hope, Phase};
 use crate::retain::{Absence, seconds};
-use crate::scale::{Held, Hope, Phase, State};
+use crate::scale::State;
 
 // === impl State ===
 

@@ -11,6 +11,7 @@ mod backoff;
 mod demand;
 mod event;
 pub mod explain;
+mod held;
 mod keep;
 pub mod keep_alive;
 mod retain;

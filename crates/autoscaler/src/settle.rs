@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use crate::event::{Action, Instance, Reason, Refusal, Revision};
 use crate::explain::{Cause, Rule};
+use crate::held::{Held, Hope, Phase, Queued};
 use crate::retain::seconds;
-use crate::scale::{Held, Hope, Phase, Queued, State};
+use crate::scale::State;
 
 /// A start takes at least this long, as far as waiting for one's place is concerned.
 const SHORTEST: Duration = Duration::from_millis(1);
