@@ -75,7 +75,9 @@ impl Broker {
         }
         let Some(ember) = self.ember(number) else { return };
         let Some(root) = ember.roots.current.take() else { return self.prepare_roots(number) };
-        // A stranger would get every later root with the ember.
+        // A stranger could have every later root with the ember. An orphan may be of an instance that has just ended; what
+        // the ember has forked without an order is its own doing.
+        self.kill_orphans(number);
         if !self.strangers(number).is_empty() {
             return self.retire(number, "a process runs beside it that is none of its instances");
         }

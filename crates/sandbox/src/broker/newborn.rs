@@ -113,9 +113,8 @@ impl Broker {
         }
         self.tell(&Event::Exited { sandbox: number, exit }, Vec::new());
         self.dying.extend(instance.group);
-        if born.unplaced {
-            self.kill_orphans(born.ember);
-        }
+        // Also of one that has been moved: what it started before may have lost its parent under the mover's hands.
+        self.kill_orphans(born.ember);
         self.leave(born.ember, &born, number);
     }
 

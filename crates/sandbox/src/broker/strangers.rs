@@ -11,8 +11,8 @@ use crate::protocol::Number;
 // === impl Broker ===
 
 impl Broker {
-    /// SIGKILL to whom the ended instances of an ember have left in its control group: orphans. What the ember itself has
-    /// forked may be the newborn of the order that is under way.
+    /// SIGKILL to whom the instances of an ember have left in its control group: orphans, which from then on run no more.
+    /// What the ember itself has forked may be the newborn of the order that is under way.
     pub(super) fn kill_orphans(&self, number: Number) {
         let ember = self.instances.get(&number).and_then(|instance| instance.ember.as_ref());
         let process = ember.and_then(|ember| ember.process.as_ref());

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use sandbox::handle::Signal;
 use sandbox::spec::Layers;
 use sandbox::{Isolation, Options};
 
@@ -28,6 +29,7 @@ pub const CASES: &[Case] = &[
     ("nothing is left of an ember and its instances when the broker is killed", embers_without_broker),
     ("nothing is left of an ember and its instances when the last handle is dropped", embers_without_handle),
     ("a hundred forks leave no descriptor in server and broker, no root and no group", forks),
+    ("nothing is left of embers whose instances come and go in any order", muddle),
     ("what a broker and its server have left is removed by the next of the name", after_both_killed),
 ];
 
@@ -170,6 +172,64 @@ fn forks(world: &World) {
         open(world.broker)
     );
     assert!(common::eventually(SOON, || open(std::process::id()) <= server));
+}
+
+/// Four at once fork three embers and end what comes of it in every way there is; one ember is killed half way.
+fn muddle(_: &World) {
+    let world = World::new();
+    let embers: Vec<Ember> = (0..3).map(|_| Ember::start(&world, &[])).collect();
+    for ember in &embers {
+        assert_eq!(ember.sharing(&world).vetoes, Vec::<String>::new());
+    }
+    std::thread::scope(|scope| {
+        for thread in 0..4_usize {
+            let (world, embers) = (&world, &embers);
+            scope.spawn(move || {
+                let mut kept = Vec::new();
+                for round in 0..40_usize {
+                    if thread == 0 && round == 20 {
+                        embers[2].sandbox.signal(Signal::Kill);
+                    }
+                    let which = (thread * 7 + round * 5) % 3;
+                    match embers[which].try_fork(world, &[]) {
+                        Ok(instance) => end_somehow(world, instance, (thread * 3 + round) % 6, &mut kept),
+                        Err(error) => assert_eq!(which, 2, "in {round}: {error}"),
+                    }
+                }
+            });
+        }
+    });
+    for ember in &embers[..2] {
+        assert_eq!(ember.fork(&world).run("answer = 1"), "1");
+    }
+    let (name, directory) = (world.name.clone(), world.directory.path().to_path_buf());
+    drop(embers);
+    let pool_only = || {
+        let groups = common::cgroups_with(&format!("lambent-{name}"));
+        let trees = groups.iter().filter(|group| group.ends_with(format!("lambent-{name}"))).count();
+        groups.len() == 3 * trees && loops(&directory) == 2
+    };
+    assert!(common::eventually(SOON, pool_only), "{:?}", common::cgroups_with(&name));
+    let kept = world.end();
+    nothing_left(&name, kept.path());
+}
+
+fn end_somehow(world: &World, mut instance: Forked, how: usize, kept: &mut Vec<Forked>) {
+    match how {
+        0 => drop(instance),
+        1 => instance.tell("raise SystemExit(1)"),
+        2 => {
+            instance.sandbox.freeze();
+            instance.sandbox.thaw();
+            assert_eq!(instance.run("answer = 2"), "2");
+        }
+        3 => {
+            instance.run("import subprocess; held = subprocess.Popen(['/usr/bin/sleep', '600'])");
+            instance.sandbox.freeze();
+        }
+        4 => drop(world.runtime.block_on(instance.sandbox.stop(SOON))),
+        _ => kept.push(instance),
+    }
 }
 
 fn after_server_killed(_: &World) {
