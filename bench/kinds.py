@@ -22,6 +22,8 @@ class Kind:
     def __init__(self, function, floor, imports=None, holds=True):
         self.function, self.floor, self.imports = function, floor, imports
         self.label, self.holds = function.label, holds
+        # Seconds that the imports took in this round, if they were measured in it.
+        self.imported = None
 
     def start(self):
         """Deploys it and runs it once, so that files and byte code are cached for everyone alike."""
@@ -65,7 +67,8 @@ def make(context, server, scratch):
     python, node = [context.python, "-I", "-c", "pass"], [context.node, "-e", "0"]
 
     def function(label, name, directory, *options):
-        return Function(server, f"Lambent, {label}", name, directory, *options, idle_seconds=1)
+        # One request at a time, so that a second one needs an instance of its own.
+        return Function(server, f"Lambent, {label}", name, directory, *options, idle_seconds=1, concurrency=1)
 
     kinds = {
         "handler": Kind(function("Python handler", "start-handler", functions / "hello-python"), python),

@@ -98,17 +98,17 @@ def _rounds(context, roster, data):
 
 
 def _kept(_context, kind, key, number, data):
-    """What is kept answers, then what the imports cost that it has spared."""
+    """What is kept answers; in some rounds, what the imports cost that this spares."""
     kind.rest()
     floor = _floor(kind.floor, data)
     answer = kind.quiet()
-    _note(data, kind.label, answer, floor)
+    kind.imported = None
     modules = kind.imports and kind.imports[-1].rpartition("import ")[2]
-    if modules and answer.start != "warm" and number % IMPORTS_EVERY[modules] == 0:
+    if modules and number % IMPORTS_EVERY[modules] == 0:
         pause()
-        seconds = run_seconds(kind.imports)
-        data["imports"].setdefault(modules, []).append(seconds)
-        data["rows"][f"{kind.label}|{answer.start}"].setdefault("imports", []).append((answer.first, seconds))
+        kind.imported = run_seconds(kind.imports)
+        data["imports"].setdefault(modules, []).append(kind.imported)
+    _note(data, kind.label, answer, floor, imported=kind.imported)
 
 
 def _crowded(_context, kind, key, number, data):
@@ -116,7 +116,7 @@ def _crowded(_context, kind, key, number, data):
     if kind.holds:
         kind.rest()
         floor = _floor(kind.floor, data)
-        _note(data, kind.label, kind.crowded(), floor)
+        _note(data, kind.label, kind.crowded(), floor, imported=kind.imported)
     if number % FRESH_EVERY.get(key, 1) == 0:
         kind.renew()
         floor = _floor(kind.floor, data)
@@ -139,13 +139,15 @@ def _floor(command, data):
     return seconds
 
 
-def _note(data, label, answer, floor, start=None):
+def _note(data, label, answer, floor, start=None, imported=None):
     start = start or answer.start
     if start == "warm":
         data["warm"] += 1  # Not a start: it took an instance that was still there.
         return
     row = data["rows"].setdefault(f"{label}|{start}", {"label": label, "start": start, "pairs": []})
     row["pairs"].append((answer.first, floor))
+    if imported:
+        row.setdefault("imports", []).append((answer.first, imported))
 
 
 def _check_interpreter(server, kind, data):
