@@ -40,7 +40,11 @@ pub const KNOWN: &[(&str, &str)] = &[
         FREEZE,
         "off, or whole seconds from 0 to 86400; default 1, and off for a program with a server of its own",
     ),
-    (CONCURRENCY, "a whole number from 1 to 1000; default 1 for a handler, more for a web application"),
+    (
+        CONCURRENCY,
+        "a whole number from 1 to 1000, for a program with a server of its own; default 16; all others handle \
+         one at a time",
+    ),
     (HEADERS, "on or off; default off"),
 ];
 

@@ -7,9 +7,8 @@
 //! Times are seconds, memory is GiB, costs are seconds of delay. No clock and no I/O; everything that is
 //! learned serialises, so that it can survive a restart.
 //!
-//! Not wired into the worker yet: the server still keeps every idle instance for one fixed time
-//! (`Policy::idle`). `lambent simulate` runs this very code against traces; `docs/keep-alive.md` has the
-//! figures.
+//! [`crate::State`] asks it after each run; `lambent simulate` runs this very code against traces, and
+//! `docs/keep-alive.md` has the figures.
 
 pub mod histogram;
 pub mod policy;

@@ -69,10 +69,12 @@ struct LimitArguments {
     /// Seconds a function's init may take
     #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().init_seconds)]
     limit_init: u32,
-    /// Instances of one function that sets no lambent:max-instances
-    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().instances)]
-    limit_instances: u32,
-    /// Instances of all functions that may be starting at once
+    /// Instances of one function that sets no lambent:max-instances [default: as many of 128 MiB as the
+    /// machine's memory holds, from 16 to 1000]
+    #[arg(long, value_name = "NUMBER")]
+    limit_instances: Option<u32>,
+    /// Most instances of all functions that may be starting at once; how many of them make starts slow is found
+    /// out
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().starts)]
     limit_starts: u32,
     /// Seconds a process that instances are forked from may live before a new one takes its place; 0: none is forked
@@ -120,7 +122,7 @@ impl LimitArguments {
             code_entries: self.limit_code_entries,
             timeout_seconds: self.limit_timeout,
             init_seconds: self.limit_init,
-            instances: self.limit_instances,
+            instances: self.limit_instances.unwrap_or_else(worker::machine::instances),
             starts: self.limit_starts,
             ember_seconds: self.limit_ember,
             idle_percent: self.limit_idle_memory,

@@ -46,7 +46,15 @@ pub(super) fn tier(tier: metering::Tier) -> Tier {
 fn places(instance: &Instance) -> u32 {
     match &instance.protocol {
         // One request at a time owns the connection: more would wait inside the instance instead of in the queue.
-        Protocol::Frames(_) | Protocol::RuntimeApi(_) => 1,
+        Protocol::Frames(_) | Protocol::RuntimeApi(_) => {
+            if let Some(wanted) = asked(&instance.version).filter(|wanted| *wanted > 1) {
+                instance.output.note(format!(
+                    "WARNING {wanted} requests at once are asked for, but only a program with a server of its own \
+                     gets more than one"
+                ));
+            }
+            1
+        }
         Protocol::Own(_) => asked(&instance.version).unwrap_or(OWN_SERVER),
     }
 }
