@@ -9,10 +9,10 @@ export LAMBENT_TEST_ENV ?= $(HOME)/.cache/lambent/test-env
 RELEASE := $(CARGO_TARGET_DIR)/release/lambent
 DEBUG   := $(CARGO_TARGET_DIR)/debug/lambent
 
-.PHONY: help demo test verify build release dist format lint house unit shims clients soak vm bench reference
+.PHONY: help demo test verify build release dist format lint house unit shims clients soak vm bench bench-smoke reference
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: release ## Build, deploy the examples, send a burst, watch instances rise and fall to zero
 	@python3 scripts/demo.py $(RELEASE)
@@ -64,3 +64,7 @@ bench: release ## Measure against peers in one run and write docs/benchmarks.md 
 	cargo build --release --locked -p lambent-load
 	@scripts/bench-setup
 	python3 bench/run.py --lambent $(RELEASE) $(BENCH)
+
+bench-smoke: release ## Whether the bench itself works: a minute, no peers, nothing written into the repository
+	cargo build --release --locked -p lambent-load
+	python3 bench/run.py --lambent $(RELEASE) --smoke --output $(CARGO_TARGET_DIR)/bench-smoke/benchmarks.md
