@@ -314,6 +314,22 @@ fn an_unmodified_server_is_forked_where_it_would_listen() {
     );
 }
 
+#[test]
+fn an_unmodified_server_whose_init_must_not_be_shared_listens_by_itself() {
+    let Some(world) = forking() else { return };
+    let thread =
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n";
+    let folder =
+        world.folder("own", &[("app.py", &format!("{thread}{OWN}")), ("requirements.txt", "")]).unwrap();
+    let folder = folder.to_str().unwrap();
+    world.run(&["deploy", folder, "--name", "own", "--server", "own", "--handler", "app.py"]).unwrap();
+    let (first, second) = (world.get(&host("own"), "/").unwrap(), world.get(&host("own"), "/").unwrap());
+    assert_eq!((first.status, first.text()), (200, second.text()), "the process that was held serves");
+    let template = template(&world, "own");
+    assert_eq!(template["state"], "refused", "{template}");
+    assert!(template["reasons"].to_string().contains("thread"), "{template}");
+}
+
 /// A world that forks, if this host can.
 fn forking() -> Option<World> {
     let world = world().start().unwrap();
