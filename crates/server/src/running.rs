@@ -87,16 +87,9 @@ impl Running {
 
         let runtimes = interpreters.identifiers();
         let learned = roles::worker::learned(&store).await;
-        let worker = roles::worker::start(
-            options,
-            broker.clone(),
-            forks,
-            &store,
-            learned,
-            interpreters,
-            shims,
-            &mut registry,
-        );
+        let host =
+            roles::worker::Host { sandbox: broker.clone(), forks, runtimes: interpreters, shim: shims };
+        let worker = roles::worker::start(options, host, &store, learned, &mut registry);
         let routes = Table::default();
         let lambda_options = lambda::Options {
             limits: options.limits.clone(),

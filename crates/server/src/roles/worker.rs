@@ -16,6 +16,15 @@ use crate::options::{self, Options};
 /// The kind of the records of what was learned, by function.
 const LEARNED: &str = "worker-learned";
 
+/// What this host has for functions.
+pub(crate) struct Host {
+    pub sandbox: Handle,
+    /// Whether instances can be forked here, else why not.
+    pub forks: Result<(), String>,
+    pub runtimes: Runtimes,
+    pub shim: Installed,
+}
+
 /// What was learned, among the other records.
 struct Learned(Arc<dyn Records>);
 
@@ -44,16 +53,15 @@ pub(crate) async fn learned(store: &Store) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Makes the worker; it runs nothing until something is called.
+#[expect(clippy::too_many_arguments, reason = "each is one thing that it is made of, put together once")]
 pub(crate) fn start(
     options: &Options,
-    sandbox: Handle,
-    forks: Result<(), String>,
+    host: Host,
     store: &Store,
     learned: Vec<(String, Vec<u8>)>,
-    runtimes: Runtimes,
-    shim: Installed,
     registry: &mut Registry,
 ) -> Worker {
+    let Host { sandbox, forks, runtimes, shim } = host;
     let worker = Worker::new(worker::Options {
         limits: options.limits.clone(),
         isolation: match options.isolation {
