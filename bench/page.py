@@ -35,7 +35,8 @@ METHOD = """## How it is measured
   retired, or while a slow request holds what was kept; bare and standby from a version published a moment before.
 * **Warm** requests come from `bench/load`, one thread per connection, each kept alive. CPU time is that of the whole
   tree of the contestant's processes (server, broker, instances), from `/proc/*/task/*/schedstat`; the client counts
-  for nobody. Lambent has as many instances per function as gunicorn has workers: one per processor. In the open
+  for nobody. Lambent has as many instances per function as gunicorn has workers: one per processor; its memory in
+  that table is that of the server, its pools and all functions called so far, as they share one server. In the open
   loop, latency runs from when a request was due, and answers after the end do not count.
 * **Memory** is read from `/proc/*/smaps_rollup` and `/proc/*/status`. Instances are counted there, too, never by
   asking Lambent.

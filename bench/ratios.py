@@ -23,9 +23,15 @@ import time
 import urllib.parse
 
 FUNCTIONS = pathlib.Path(__file__).resolve().parent / "functions"
-KINDS = {"Python handler": "hello-python", "Flask by frames": "hello-flask", "numpy and pandas": "pandas-python"}
+KINDS = {
+    "Python handler": "hello-python",
+    "Flask by frames": "hello-flask",
+    "numpy and pandas": "pandas-python",
+}
 SAMPLES = 25
-SIGNATURE = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=x"
+SIGNATURE = (
+    "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=x"
+)
 
 
 def main():
@@ -64,7 +70,9 @@ def measure(server, folder):
         if number % 5 == 0:
             instances = server.instances(shared)
             own.append(statistics.mean(weight(name, own=True) for name in instances))
-            ember.append(sum(weight(name) for name in [*server.embers(shared), *instances]) - own[-1] * len(instances))
+            ember.append(
+                sum(weight(name) for name in [*server.embers(shared), *instances]) - own[-1] * len(instances)
+            )
     found = {
         "cold_start_ms": statistics.median(value for value in cold if value) / 1e3,
         "fork_ms": statistics.median(forks) / 1e3,
@@ -86,7 +94,9 @@ class Server:
 
     def deploy(self, folder, name, init):
         command = [*self._command, "deploy", str(FUNCTIONS / folder), "--name", name, "--idle-seconds", "2"]
-        subprocess.run([*command, "--init", init], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [*command, "--init", init], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
         tags = json.dumps({"Tags": {"lambent:headers": "on"}})
         path = f"/2017-03-31/tags/{urllib.parse.quote(arn, safe='')}"

@@ -112,7 +112,9 @@ def _embers(context, data):
         kept = [process for process in server.programs() if process not in nothing]
         spares = [process for process in kept if processes.frozen([process])]
         programs = [process for process in kept if process not in spares]
-        below = [process for process in processes.tree(server.ready["broker_pid"])[1:] if process not in spares]
+        below = [
+            process for process in processes.tree(server.ready["broker_pid"])[1:] if process not in spares
+        ]
         data["embers"] = {
             "functions": context.size.embers,
             "programs": len(programs),
@@ -161,7 +163,9 @@ def render(_context, data):
         text += f"embers and {embers['spares']} frozen spares are kept. Private pages and page tables of an ember: "
         text += f"{_mib(_per(embers, 'own'))} MiB, {_mib(_per(embers, 'all_own'))} MiB with everything else below "
         text += "the broker (its inits and pools) divided among them; PSS "
-        text += f"{_mib(_per(embers, 'pss'))} MiB. The spares have {_mib(embers['spares_own'])} MiB together.\n"
+        text += (
+            f"{_mib(_per(embers, 'pss'))} MiB. The spares have {_mib(embers['spares_own'])} MiB together.\n"
+        )
     if idle:
         waiting = f" ({', '.join(idle['standbys'])})" if idle["standbys"] else ""
         text += f"\n{idle['functions']} functions deployed and never called: the server has {_mib(idle['server'])} MiB "

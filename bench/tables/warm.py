@@ -158,7 +158,7 @@ def render(context, data):
     header = ("", *(f"requests/s, {n}" for n in CONNECTIONS), *latency, "errors")
     text = "As fast as answers come, at so many connections:\n\n"
     text += table(header, [_closed_line(data, key) for key in data["labels"]])
-    header = ("", *(f"CPU µs per request, {n}" for n in CONNECTIONS), "memory (PSS, MiB)")
+    header = ("", *(f"CPU µs per request, {n}" for n in CONNECTIONS), "memory of all it runs (PSS, MiB)")
     text += "\n" + table(header, [_cost_line(data, key) for key in data["labels"]])
     text += f"\nAt a fixed rate of {context.size.open_rate} requests a second, latency from when each was due:\n\n"
     rows = [_open_line(data, key, label) for key, label in data["labels"].items()]
