@@ -53,7 +53,6 @@ pub(crate) async fn learned(store: &Store) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Makes the worker; it runs nothing until something is called.
-#[expect(clippy::too_many_arguments, reason = "each is one thing that it is made of, put together once")]
 pub(crate) fn start(
     options: &Options,
     host: Host,
