@@ -66,7 +66,8 @@ impl Platform {
     pub async fn over(store: Store, limits: Limits) -> Self {
         let (routes, changes) = (Table::default(), Arc::new(AtomicUsize::new(0)));
         let worker = Arc::new(FakeWorker::default());
-        let runtimes = ["python3.11", "python3.12", "nodejs20.x", "provided.al2023"].map(str::to_owned).to_vec();
+        let runtimes =
+            ["python3.11", "python3.12", "nodejs20.x", "provided.al2023"].map(str::to_owned).to_vec();
         let options = Options { limits, gateway_authority: "localhost:8080".to_owned(), runtimes };
         let counted = Arc::clone(&changes);
         let changed = Box::new(move || _ = counted.fetch_add(1, Ordering::SeqCst));
@@ -170,7 +171,12 @@ impl Drop for Gone {
 async fn act(version: &Version, event: &Event) -> Result<Outcome, Refusal> {
     let wanted: Value = serde_json::from_slice(&event.payload).unwrap();
     let seen = json!({"version": version.version, "event": wanted, "context": event.client_context, "id": event.request_id.to_string()});
-    let ok = Outcome { payload: seen.to_string().into(), failure: None, log_tail: "START\nEND\n".into(), summary: None };
+    let ok = Outcome {
+        payload: seen.to_string().into(),
+        failure: None,
+        log_tail: "START\nEND\n".into(),
+        summary: None,
+    };
     match wanted["act"].as_str().unwrap_or_default() {
         "fail" => {
             let failure = failure("ValueError", "no");
