@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fixture::{HELLO, deploy, host, is_soak, not_run, wait_for_zero, waiting, world, zipped};
 use testkit::burst;
 
-const CALLS: u64 = 1000;
+const CALLS: usize = 1000;
 const CAP: usize = 100;
 /// A thousand calls of 100 ms on a hundred instances take one second at best.
 const LAST_ANSWER: Duration = Duration::from_secs(2);
@@ -35,14 +35,14 @@ fn a_thousand_first_calls_at_once_are_all_answered_by_a_hundred_instances() {
     wait_for_zero(&world);
     let watch = world.watch_instances();
     let began = Instant::now();
-    let counts = burst(world.ready().gateway, &host("waits"), "/", CALLS, CALLS as usize);
+    let counts = burst(world.ready().gateway, &host("waits"), "/", CALLS as u64, CALLS);
     let took = began.elapsed();
     let seen = watch.stop();
     say(&format!(
         "{CALLS} first calls, {CAP} instances: the last answer after {took:?}, {} at once",
         seen.most
     ));
-    assert_eq!((counts.total(), counts.failed()), (CALLS, 0), "{counts:?}");
+    assert_eq!((counts.total(), counts.failed()), (CALLS as u64, 0), "{counts:?}");
     if world.has_namespaces() {
         // What waits for starts is no instance: an ember, spares, an interpreter of nobody's.
         let others = waiting(&world).len().max(2);
