@@ -2,6 +2,8 @@
 //!
 //! The short form asserts that it answers; the long one (`make soak`) also measures how fast, with a hundred functions.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's panic is its verdict")]
+
 mod fixture;
 
 use std::io::Write;

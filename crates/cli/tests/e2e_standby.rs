@@ -1,5 +1,7 @@
 //! Node.js functions on interpreters that waited before the function was known, through the real server.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's panic is its verdict")]
+
 mod fixture;
 
 use fixture::{SOON, host, invoke, not_run, status, world};
