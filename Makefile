@@ -9,7 +9,7 @@ export LAMBENT_TEST_ENV ?= $(HOME)/.cache/lambent/test-env
 RELEASE := $(CARGO_TARGET_DIR)/release/lambent
 DEBUG   := $(CARGO_TARGET_DIR)/debug/lambent
 
-.PHONY: help demo test verify build release dist format lint house unit shims clients soak vm bench bench-smoke reference
+.PHONY: help demo test verify build release dist format lint house unit shims clients tour soak vm bench bench-smoke reference
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ test: ## Install what tests need and run everything
 	@scripts/test-setup
 	@$(MAKE) --no-print-directory verify
 
-verify: format lint house unit shims clients ## Everything CI checks, without installing anything
+verify: format lint house unit shims clients tour ## Everything CI checks, without installing anything
 
 build: ## Development build
 	cargo build --workspace --locked
@@ -49,6 +49,9 @@ shims: ## The Python and Node shims, driven over real socket pairs
 
 clients: build ## Official AWS clients against a real server
 	scripts/test-clients $(DEBUG)
+
+tour: build ## The demo, on the development build
+	@python3 scripts/demo.py $(DEBUG)
 
 reference: ## Write the generated reference pages anew
 	cargo run -q --locked -p xtask -- reference

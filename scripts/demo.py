@@ -77,9 +77,20 @@ class World:
         connection.close()
         return response.status, body, time.perf_counter() - begin
 
+    def waiting(self):
+        """What the server keeps for the next starts: embers, spares, interpreters that stand by."""
+        host, port = self.ready["admin"].rsplit(":", 1)
+        connection = http.client.HTTPConnection(host, int(port), timeout=60)
+        connection.request("GET", "/v1/status")
+        status = json.load(connection.getresponse())
+        connection.close()
+        embers = [template for function in status["functions"] for template in function["templates"]
+                  if template["state"] == "alive"]
+        return len(embers) + sum(function["spares"] for function in status["functions"]) + status["standby"]
+
     def instances(self):
-        """Live instances, counted from /proc: the inits below the broker that run a program."""
-        return len(programs_below(self.ready["broker_pid"]))
+        """Live instances: the programs below the broker, counted from /proc, without those that only wait."""
+        return max(0, len(programs_below(self.ready["broker_pid"])) - self.waiting())
 
     def stop(self):
         self.server.terminate()
@@ -87,29 +98,27 @@ class World:
 
 
 def programs_below(broker):
-    """Children of the broker that have a child of their own: an instance is an init with its program.
-
-    Under --isolation=process there is no init, and every child of the broker is a program.
-    """
-    children = {}
+    """Every process below the broker that is not one of the platform's own (`lambent-init`, `lambent-shell`, ...)."""
+    children, ours = {}, set()
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
         try:
             with open(f"/proc/{entry}/stat") as stat:
-                fields = stat.read().rsplit(")", 1)[1].split()
+                name, fields = stat.read().split("(", 1)[1].rsplit(")", 1)
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if fields[0] != "Z":
-            children.setdefault(int(fields[1]), []).append(int(entry))
-    inits = children.get(broker, [])
-    with_program = [init for init in inits if children.get(init)]
-    try:
-        same = os.readlink(f"/proc/{broker}/exe")
-        plain = [child for child in inits if os.readlink(f"/proc/{child}/exe") != same]
-    except OSError:
-        plain = []
-    return set(with_program) | set(plain)
+        state, parent = fields.split()[:2]
+        children.setdefault(int(parent), []).append(int(entry))
+        if state == "Z" or name.startswith("lambent"):
+            ours.add(int(entry))
+    found, below = set(), [broker]
+    while below:
+        process = below.pop()
+        below += children.get(process, [])
+        if process != broker and process not in ours:
+            found.add(process)
+    return found
 
 
 def table(rows):
@@ -191,7 +200,8 @@ def run(world):
     say(f"burst: {total} requests, {at_once} at once, to python-handler (each sleeps 100 ms, at most 20 instances)")
     results, seen = burst(world, "python-handler", "/?sleep=0.1", total, at_once)
     failed = [result for result in results if result[0] != 200]
-    say(f"  instances over time: |{sparkline(seen)}| peak {max(seen)}, at the end {seen[-1]}\n")
+    say(f"  instances over time: |{sparkline(seen)}| peak {max(seen)}, at the end {seen[-1]}")
+    say(f"  {world.waiting()} processes wait for the next starts: embers, spares, interpreters (`lambent explain NAME`)\n")
     rows.append(("burst", f"{total - len(failed)} of {total} ok", f"{max(seen)} instances",
                  f"{statistics.median(result[2] for result in results) * 1000:.0f} ms"))
     table(rows)
