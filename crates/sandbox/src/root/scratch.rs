@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::fs::{CWD, Mode, OFlags, SeekFrom};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, SeekFrom};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 use super::tree::{Tree, in_memory};
@@ -140,6 +140,8 @@ pub(crate) fn image(directory: &Path, bytes: u64, template: &Template) -> Result
         rustix::fs::openat(&mount, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .at(|| "open /tmp")?;
     rustix::fs::fchmod(&top, Mode::from_raw_mode(0o1777)).at(|| "change the mode of /tmp")?;
+    // What a check of the file system would need, which there never is: programs expect to find nothing.
+    rustix::fs::unlinkat(&top, "lost+found", AtFlags::REMOVEDIR).at(|| "empty /tmp")?;
     Ok(mount)
 }
 

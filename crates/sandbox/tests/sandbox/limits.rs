@@ -135,7 +135,7 @@ fn private(world: &World) {
         ))
         .unwrap();
     let second = world.python("import os; print(os.listdir('/tmp'))", Layers::ALL);
-    assert_eq!(second.output, "['lost+found']\n");
+    assert_eq!(second.output, "[]\n");
     world.runtime.block_on(first.stop(Duration::ZERO));
     drop(output);
 }

@@ -9,9 +9,6 @@ use rustix::process::Pid;
 use super::rule::{Findings, Subject, shown};
 use crate::process::{self, Stat};
 
-/// What the kernel itself puts into a new file system.
-const MADE_WITH_IT: &str = "lost+found";
-
 /// Names that are told of what is left in a directory.
 const NAMED: usize = 3;
 
@@ -94,11 +91,8 @@ fn left_in(subject: &Subject, directory: &str, findings: &mut Findings) {
     let Ok(entries) = fs::read_dir(path) else {
         return findings.veto(format!("/{directory} cannot be read"));
     };
-    let names: Vec<String> = entries
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name != MADE_WITH_IT)
-        .collect();
+    let names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     if !names.is_empty() {
         let shown: Vec<String> = names.iter().take(NAMED).map(|name| shown(name)).collect();
         let more = if names.len() > NAMED { ", ..." } else { "" };
