@@ -1,6 +1,6 @@
 //! One request on one leased instance: handed over, timed, its end told apart and written to the log.
 //!
-//! Runs in a task of its own, so that a caller who leaves does not stop it: what has begun is finished and
+//! Driven where it came in; a caller who leaves does not stop it ([`crate::begun`]): what has begun is finished and
 //! its answer discarded. The instance is given back as well only after an answer that kept to the
 //! protocol; in every other case, a panic included, the lease retires it.
 

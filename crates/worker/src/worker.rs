@@ -1,7 +1,7 @@
 //! The worker: implements [`Dispatch`] over the pools, and stops them in order.
 //!
-//! One per server, a cheap clone. A request is checked, waits for a lease and then runs in a task of its
-//! own; see [`crate::invocation`]. [`Worker::sync`] is told of every published snapshot and retires what is
+//! One per server, a cheap clone. A request is checked, waits for a lease and is then driven by whoever
+//! brought it; see [`crate::invocation`]. [`Worker::sync`] is told of every published snapshot and retires what is
 //! not current any more; nothing here is durable.
 
 use std::collections::HashSet;
